@@ -1,0 +1,80 @@
+"""What can go wrong, as values. Errors carry data; whoever meets the user turns them into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+
+@frozen
+class Problem:
+    """
+    One thing wrong with something a user wrote.
+
+    ``path`` says where (``rules[0].targets[1].port``; empty for the whole document), ``code`` is a stable word
+    for programs (``wrong_type``, ``missing``, ``unknown_key``, ``bad_value``, ``conflict``, ``dangling``,
+    ``unsupported``), ``message`` is for people and names what to do.
+    """
+
+    path: str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+    def under(self, prefix: str) -> Problem:
+        """The same problem, seen from the document that holds ours at ``prefix``."""
+        joint = "" if not self.path or self.path.startswith("[") else "."
+        return Problem(f"{prefix}{joint}{self.path}" if prefix else self.path, self.code, self.message)
+
+
+class StreamProxyError(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+@frozen(auto_exc=True)
+class InvalidConfiguration(StreamProxyError):
+    """What was asked for cannot work. Nothing was changed."""
+
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(str(problem) for problem in self.problems)
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> InvalidConfiguration:
+        return cls(tuple(problems))
+
+
+@frozen(auto_exc=True)
+class RevisionConflict(StreamProxyError):
+    """A write expected revision ``expected`` of the configuration, which is at ``found`` by now."""
+
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        return f"the configuration is at revision {self.found}, not {self.expected}: read it again, then write"
+
+
+@frozen(auto_exc=True)
+class ReadOnlyDocument(StreamProxyError):
+    """The document is declared in a file, so only that file may change it."""
+
+    name: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is declared in {self.origin}: change it there"
+
+
+@frozen(auto_exc=True)
+class StoreError(StreamProxyError):
+    """The store could not be read or written; ``why`` names the file or address and the cause."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return self.why

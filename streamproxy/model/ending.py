@@ -1,0 +1,58 @@
+"""How a session ended, and the record it leaves."""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import frozen
+
+from .facts import Facts
+
+
+class Ending(enum.Enum):
+    """Why a session is over. The value is what logs, counters and answers show."""
+
+    CLIENT_CLOSED = "client_closed"
+    TARGET_CLOSED = "target_closed"
+    CLIENT_RESET = "client_reset"
+    TARGET_RESET = "target_reset"
+    IDLE_TIMEOUT = "idle_timeout"
+    SNIFF_TIMEOUT = "sniff_timeout"
+    SNIFF_FAILED = "sniff_failed"
+    CLIENT_GONE = "client_gone"
+    NO_ROUTE = "no_route"
+    NO_NODE = "no_node"
+    CONNECT_TIMEOUT = "connect_timeout"
+    CONNECT_FAILED = "connect_failed"
+    RESOLVE_FAILED = "resolve_failed"
+    OVER_LIMIT = "over_limit"
+    KILLED = "killed"
+    SHUTDOWN = "shutdown"
+    INTERNAL_ERROR = "internal_error"
+
+
+@frozen
+class Ended:
+    """
+    One ended session. Times are seconds: ``started`` since the epoch, the rest lengths of phases, ``None`` where the
+    session did not get that far. ``bytes_in`` went from the client to the target, ``bytes_out`` the other way.
+    ``node`` is the label of the last node that was tried; ``detail`` says more than ``ending`` (an errno's text, why
+    the first bytes could not be read).
+    """
+
+    id: str
+    facts: Facts
+    owner: str
+    revision: int
+    ending: Ending
+    started: float
+    duration: float
+    route: str | None = None
+    upstream: str | None = None
+    node: str | None = None
+    detail: str = ""
+    sniff_time: float | None = None
+    connect_time: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    attempts: int = 0

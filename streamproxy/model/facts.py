@@ -1,0 +1,38 @@
+"""What is known of a connection when it is decided on."""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import frozen
+
+from .address import Address, ListenAddress
+
+
+class FactKind(enum.Enum):
+    """A fact that costs something to learn: the client has to speak first."""
+
+    SNI = "sni"
+    HTTP_HOST = "http_host"
+
+
+@frozen
+class Facts:
+    """
+    ``peer`` is the client, ``local`` the address it reached (never a wildcard). ``sni`` and ``http_host`` are
+    lower-case A-labels without trailing dot, ``None`` when the client named nothing or nothing was read.
+    ``tls`` says whether the client opened with a TLS ClientHello; ``alpn`` are the protocols it offered.
+    """
+
+    listener: ListenAddress
+    peer: Address
+    local: Address
+    tls: bool = False
+    sni: str | None = None
+    alpn: tuple[str, ...] = ()
+    http_host: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The name the client asked for, by whichever protocol it said it."""
+        return self.sni if self.sni is not None else self.http_host
