@@ -1,0 +1,173 @@
+"""The one door of the Admin API: nothing reaches a handler that was not let in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from attrs import define, field
+from klein import Response
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from streamproxy.model import AdminSettings, Role
+
+from . import incoming
+from .auth import HOW_TO, Credentials, Identity, allowed, is_cross_site, names_us, split_host
+from .incoming import Caller
+from .respond import SECURITY_HEADERS, RefusedError, refusal
+
+# These tell nothing that a caller of the proxy could not find out.
+PUBLIC_PATHS = frozenset({b"/", b"/streamproxy/v1/status", b"/streamproxy/v1/live", b"/streamproxy/v1/ready"})
+
+_READING = (b"GET", b"HEAD")
+_METHODS = (*_READING, b"POST", b"PUT", b"PATCH", b"DELETE")
+# Somebody who tries keys must not be able to fill the disk with lines about it. Seconds.
+_QUIET = 60.0
+
+_log = Logger()
+
+
+@define
+class FailedLogins:
+    """Counts them, and tells the log at most once a minute."""
+
+    _clock: Callable[[], float]
+    count: int = 0
+    _told: float | None = field(default=None, init=False)
+
+    def add(self, peer: str) -> None:
+        self.count += 1
+        now = self._clock()
+        if self._told is None or now - self._told >= _QUIET:
+            self._told = now
+            _log.warn(
+                "failed login to the admin API from {peer} ({count} since the start)", peer=peer, count=self.count
+            )
+
+
+class Gate(Resource):
+    """
+    Decides whether a request may go on to ``inner``: the caller's address, the ``Host`` it asked for, cross-site
+    writes, credentials, role, and the size of the body, in this order. Writes a line to the log for every write.
+    """
+
+    isLeaf = True
+
+    def __init__(self, inner: IResource, settings: AdminSettings, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._settings = settings
+        self._credentials = Credentials(settings.keys, settings.clients)
+        self.failed_logins = FailedLogins(clock)
+
+    def render(self, request: Request) -> bytes | int:
+        for name, value in SECURITY_HEADERS.items():
+            request.setHeader(name, value)
+        try:
+            request.setComponent(Caller, self._admitted(request))
+            self._fit(request)
+        except RefusedError as error:
+            return _send(request, refusal(error))
+        # The host was for the checks above; nothing further in may be led astray by it.
+        request.requestHeaders.setRawHeaders(b"Host", [b"localhost"])
+        if request.method not in _READING:
+            request.notifyFinish().addBoth(_audit, request, incoming.caller(request), incoming.path(request))
+        return cast("bytes | int", self._inner.render(request))
+
+    def wants_body(self, request: Request) -> bool:
+        """Is there a caller behind the headers of ``request`` for whom its body is worth keeping?"""
+        peer = _peer(request)
+        return allowed(peer, self._settings.allow) and self._credentials.identify(request.requestHeaders) is not None
+
+    def too_large(self, request: Request) -> RefusedError:
+        """What to answer before the body has come, because it is too much for this caller."""
+        if self.wants_body(request):
+            return _too_large(self._settings.max_body)
+        self.failed_logins.add(_peer(request))
+        return _unauthorized(request)
+
+    def _admitted(self, request: Request) -> Caller:
+        peer = _peer(request)
+        if not allowed(peer, self._settings.allow):
+            raise RefusedError(403, "forbidden", f"{peer} is not among the addresses that may call this API")
+        self._check_host(request)
+        identity = self._credentials.identify(request.requestHeaders)
+        if identity is None:
+            if request.method in _READING and request.path in PUBLIC_PATHS:
+                return Caller("", Role.VIEWER, peer)
+            self.failed_logins.add(peer)
+            raise _unauthorized(request)
+        self._check_method(request, identity, peer)
+        return Caller(identity.name, identity.role, peer)
+
+    def _check_host(self, request: Request) -> None:
+        value = incoming.header(request, "Host")
+        if value is not None:
+            host = split_host(value)
+            if host is None:
+                raise RefusedError(400, "bad_request", "the Host header is malformed")
+            if not names_us(host[0], self._settings.listen.host):
+                raise RefusedError(403, "forbidden", "this API listens on loopback: ask for localhost or an address")
+        if request.method not in _READING and is_cross_site(request.requestHeaders, value):
+            raise RefusedError(403, "forbidden", "a page of another site may not change anything here")
+
+    @staticmethod
+    def _check_method(request: Request, identity: Identity, peer: str) -> None:
+        if request.method not in _METHODS:
+            allow = b", ".join(_METHODS).decode()
+            raise RefusedError(405, "method_not_allowed", f"only {allow} here", headers={"Allow": allow})
+        if identity.role is Role.VIEWER and request.method not in _READING:
+            _log.info(
+                "audit: {author} from {peer} may not {method} {path}",
+                author=identity.name,
+                peer=peer,
+                method=request.method.decode(),
+                path=incoming.path(request),
+            )
+            raise RefusedError(403, "forbidden", "You're not allowed to do this !")
+
+    def _fit(self, request: Request) -> None:
+        if getattr(request, "too_large", False):
+            raise _too_large(self._settings.max_body)
+        try:
+            b"/".join(request.postpath or ()).decode()
+        except UnicodeDecodeError:
+            raise RefusedError(400, "bad_request", "the path is not UTF-8") from None
+
+
+def _peer(request: Request) -> str:
+    """The caller's IP address; empty where it has none (a UNIX socket)."""
+    return str(getattr(request.getClientAddress(), "host", ""))
+
+
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(413, "too_large", f"a body may have {most} bytes")
+
+
+def _unauthorized(request: Request) -> RefusedError:
+    # A browser asks its user for a password where it is sent this, which nobody wants from a script's request.
+    from_script = incoming.header(request, "Sec-Fetch-Mode") not in (None, "navigate")
+    challenge = {} if from_script else {"WWW-Authenticate": 'Basic realm="streamproxy", charset="UTF-8"'}
+    return RefusedError(401, "unauthorized", f"no or wrong credentials: {HOW_TO}", headers=challenge)
+
+
+def _send(request: Request, response: Response) -> bytes:
+    request.setResponseCode(response.code)
+    for name, value in response.headers.items():
+        request.setHeader(name, value)
+    return cast("bytes", response.body)
+
+
+def _audit(result: Failure | None, request: Request, caller: Caller, path: str) -> None:
+    outcome = "left before the answer" if isinstance(result, Failure) else request.code
+    _log.info(
+        "audit: {author} from {peer}: {method} {path}: {outcome}",
+        author=caller.name,
+        peer=caller.peer,
+        method=request.method.decode(),
+        path=path,
+        outcome=outcome,
+    )

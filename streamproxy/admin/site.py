@@ -1,0 +1,169 @@
+"""
+Twisted's web server with bounds on what a caller can make it hold: bytes of a body, seconds, connections.
+
+Without them it keeps whatever is sent, for as long as a byte arrives now and then.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from .respond import SECURITY_HEADERS, RefusedError, to_json
+
+# A request has to be here this many seconds after its first byte, and a connection may idle as long.
+REQUEST_TIMEOUT = 60
+# An answer has to be taken this many seconds after its connection should have closed.
+CLOSE_TIMEOUT = 15.0
+# Far more than people and programs that administrate need, and few enough not to starve what is proxied.
+MOST_CONNECTIONS = 256
+# So much of a body that will not be kept is read all the same, because most clients read no answer before they have
+# sent everything.
+MOST_DISCARDED = 4 * 1024 * 1024
+
+
+class AdminRequest(Request):
+    """Keeps no more of its body than the site says."""
+
+    too_large = False
+    _limit = 0
+    _received = 0
+    _closed = False
+    channel: AdminChannel
+    content: io.BytesIO
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = io.BytesIO()
+        self._limit = self.channel.site.body_limit(self)
+        if length is None or length <= self._limit:
+            return
+        self.too_large = True
+        # Who asks before sending the body gets the answer at once, and who announces that much should not send it.
+        if self.requestHeaders.hasHeader(b"Expect") or length > self._limit + MOST_DISCARDED:
+            self.requestHeaders.removeHeader(b"Expect")
+            self._close()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received <= self._limit:
+            self.content.write(data)
+            return
+        self.too_large = True
+        self.content = io.BytesIO()
+        if self._received > self._limit + MOST_DISCARDED:
+            self._close()
+
+    def process(self) -> None:
+        if not self._closed:
+            super().process()
+
+    def _close(self) -> None:
+        """Answer in the middle of the request, and hear no more of it."""
+        if self._closed:
+            return
+        self._closed = True
+        self.channel.answer_and_close(self.channel.site.too_large(self))
+
+
+class AdminChannel(HTTPChannel):
+    """One connection. A request has to arrive in time as a whole, and an answer has to be taken in time."""
+
+    site: AdminSite
+    transport: ITCPTransport
+    callLater: Callable[..., IDelayedCall]
+    _closing: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self.site.connections += 1
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        # Not HTTPChannel's: there each byte buys the caller another minute.
+        LineReceiver.dataReceived(self, data)
+
+    def lineReceived(self, line: bytes) -> None:
+        if not self.requests:
+            self.resetTimeout()
+        super().lineReceived(line)
+
+    def answer_and_close(self, refused: RefusedError) -> None:
+        body = to_json(refused.body())
+        headers = {
+            **SECURITY_HEADERS,
+            **refused.headers,
+            "Connection": "close",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+        }
+        lines = [f"HTTP/1.1 {refused.code} {RESPONSES[refused.code].decode()}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        if self._closing is None:
+            self._closing = self.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.site.connections -= 1
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        super().connectionLost(reason)
+
+
+class AdminSite(Site):
+    """
+    ``wants_body`` says, of a request of which only the headers are known, whether its body will be looked at;
+    ``too_large`` how to answer one whose body is too much. ``max_body`` is in bytes.
+    """
+
+    protocol: Any = AdminChannel
+    requestFactory = AdminRequest
+    displayTracebacks = False
+    noisy = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        *,
+        max_body: int,
+        wants_body: Callable[[Request], bool],
+        too_large: Callable[[Request], RefusedError],
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> None:
+        super().__init__(resource, timeout=timeout, reactor=reactor, parsePOSTFormSubmission=False)
+        self.connections = 0
+        self.too_large = too_large
+        self._max_body = max_body
+        self._wants_body = wants_body
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return None if self.connections >= MOST_CONNECTIONS else super().buildProtocol(addr)
+
+    def body_limit(self, request: Request) -> int:
+        """How many bytes of the body are kept: none of a stranger's."""
+        return self._max_body if self._wants_body(request) else 0
+
+    def log(self, request: object) -> None:
+        """No access log: writes are audited, and reads of a page that refreshes itself would bury them."""
+
+    def startFactory(self) -> None:
+        """Twisted's opens the access log and wakes up each second to format the time for it."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        # Twisted's would offer HTTP/2 where that is installed, which knows none of these bounds.
+        return [b"http/1.1"]

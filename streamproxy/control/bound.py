@@ -1,0 +1,121 @@
+"""Bound listeners: a socket, and what serves on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from attrs import asdict
+
+from ..model import Ended, Ending, Limits, ListenerState, ListenerStatus, Transport
+from ..relay.engine import Engine
+from ..relay.factory import StreamProxyFactory
+from ..relay.pktinfo import bind_udp
+from ..relay.serving import Serving
+from ..relay.udp import DatagramProxy
+from ..relay.udp_router import ServingRouter
+from ..relay.udp_seams import DatagramLimits
+from .ports import TcpPort, bind_tcp
+from .reconcile import BoundPort
+
+
+def bind(engine: Engine, serving: Serving) -> BoundPort:
+    """Bind a listener and serve on it. Raises ``OSError`` when the address cannot be had."""
+    if serving.listener.address.transport is Transport.UDP:
+        return BoundUdp(engine, serving)
+    return BoundTcp(engine, serving)
+
+
+class BoundTcp:
+    """A TCP listener that is bound."""
+
+    def __init__(self, engine: Engine, serving: Serving) -> None:
+        """Raises ``OSError`` when the address cannot be had."""
+        self._factory = StreamProxyFactory(engine, serving)
+        self._port = TcpPort(engine.reactor, bind_tcp(serving.listener.address), self._factory.accept)
+        self.port = self._port.port
+        self._port.start()
+
+    def swap(self, serving: Serving) -> None:
+        self._factory.serving = serving
+
+    def close(self) -> None:
+        self._port.close()
+
+    def status(self) -> ListenerStatus:
+        factory = self._factory
+        tally = factory.tally
+        ended = factory.ended()
+        if self._port.exhausted:
+            ended += (("accept_paused", self._port.exhausted),)
+        return ListenerStatus(
+            factory.serving.listener,
+            ListenerState.LISTENING,
+            self.port,
+            revision=factory.serving.revision,
+            sessions=tally.sessions,
+            accepted=tally.accepted,
+            bytes_in=tally.bytes_in,
+            bytes_out=tally.bytes_out,
+            ended=ended,
+        )
+
+
+class BoundUdp:
+    """A UDP listener that is bound."""
+
+    def __init__(self, engine: Engine, serving: Serving) -> None:
+        """Raises ``OSError`` when the address cannot be had."""
+        self._engine = engine
+        self._serving = serving
+        self._ended: Counter[Ending] = Counter()
+        address = serving.listener.address
+        self._proxy = DatagramProxy(
+            engine.reactor,
+            bind_udp(address),
+            ServingRouter(engine, serving),
+            listen=address,
+            resolver=engine.resolver,
+            record=self._record,
+            ids=engine.table.next_id,
+            now=engine.now,
+            limits=_datagram_limits(serving.limits),
+        )
+        self.port = self._proxy.address.port
+        self._proxy.start()
+
+    def swap(self, serving: Serving) -> None:
+        self._serving = serving
+        self._proxy.router = ServingRouter(self._engine, serving)
+        self._proxy.limits = _datagram_limits(serving.limits)
+
+    def close(self) -> None:
+        # A datagram session has nothing to lose but its node: its client, if it goes on, finds nobody listening.
+        self._proxy.close()
+
+    def status(self) -> ListenerStatus:
+        counters = self._proxy.counters
+        ended = {ending.value: count for ending, count in self._ended.items()}
+        drops = {
+            name: count
+            for name, count in asdict(counters).items()
+            if count and name not in ("sessions", "datagrams_in", "datagrams_out", "bytes_in", "bytes_out")
+        }
+        return ListenerStatus(
+            self._serving.listener,
+            ListenerState.LISTENING,
+            self.port,
+            revision=self._serving.revision,
+            sessions=self._proxy.sessions,
+            accepted=counters.sessions,
+            bytes_in=counters.bytes_in,
+            bytes_out=counters.bytes_out,
+            ended=(*sorted(ended.items()), *sorted(drops.items())),
+        )
+
+    def _record(self, ended: Ended) -> None:
+        self._ended[ended.ending] += 1
+        self._engine.table.ended(ended)
+
+
+def _datagram_limits(limits: Limits) -> DatagramLimits:
+    return DatagramLimits(limits.max_udp_sessions, limits.max_sessions_per_client, limits.udp_idle_timeout)

@@ -1,0 +1,138 @@
+"""Listening sockets: making them, and accepting from them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..model import ListenAddress
+from ..relay.seams import Reactor
+
+# Room for a burst of connections between two turns of the reactor. The kernel caps it at net.core.somaxconn.
+BACKLOG = 4096
+
+# So that a storm of new connections does not keep the old ones waiting for their bytes.
+ACCEPTS_PER_TURN = 64
+
+# Out of descriptors or memory: accepting pauses this long (seconds), while sessions end and give some back.
+EXHAUSTED_PAUSE = 0.2
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+# The connection died between its handshake and our accept (accept(2) lists them).
+_STILLBORN = (
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.EPERM,
+    errno.ENETDOWN,
+    errno.ENOPROTOOPT,
+    errno.EHOSTDOWN,
+    errno.ENONET,
+    errno.EHOSTUNREACH,
+    errno.EOPNOTSUPP,
+    errno.ENETUNREACH,
+)
+
+
+def bind_tcp(address: ListenAddress) -> socket.socket:
+    """
+    A listening, non-blocking socket whose connections are born with keep-alive and without Nagle's delay.
+
+    Raises ``OSError`` (busy, forbidden, no such address).
+    """
+    family = socket.AF_INET6 if ":" in address.interface else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address.interface, address.port))
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class TcpPort:
+    """
+    Accepts from a listening socket, which it owns, and hands each connection to ``accept(socket, peer)``. ``exhausted``
+    counts how often it had to pause for want of descriptors.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Reactor, sock: socket.socket, accept: Callable[[socket.socket, tuple[Any, ...]], None]
+    ) -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._accept = accept
+        self._closed = False
+        self.exhausted = 0
+
+    @property
+    def port(self) -> int:
+        """The port it is bound to, chosen by the kernel where 0 was asked for."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._reactor.addReader(self)
+
+    def close(self) -> None:
+        """Cease to accept. What was accepted lives on."""
+        if not self._closed:
+            self._closed = True
+            self._reactor.removeReader(self)
+            self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "streamproxy"
+
+    def doRead(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if self._closed:
+                return
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _STILLBORN:
+                    continue
+                self._pause(error)
+                return
+            sock.setblocking(False)
+            try:
+                self._accept(sock, peer)
+            except Exception:  # noqa: BLE001 - one connection's bug must not stop the listener
+                self._log.failure("accepting a connection from {peer} failed", peer=peer)
+                sock.close()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """A listening socket does not hang up: go on."""
+        if not self._closed:
+            self._reactor.addReader(self)
+
+    def _pause(self, error: OSError) -> None:
+        if error.errno in _EXHAUSTED:
+            self.exhausted += 1
+        else:
+            self._log.error("accept: {error}", error=error)
+        self._reactor.removeReader(self)
+        self._reactor.callLater(EXHAUSTED_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._closed:
+            self._reactor.addReader(self)

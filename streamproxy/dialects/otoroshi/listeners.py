@@ -1,0 +1,162 @@
+"""
+From TCP services to listeners.
+
+Several services may listen at one address when all choose their target by name and agree on TLS: their rules are
+tried one service after the other, in the order of their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from streamproxy.errors import Problem
+from streamproxy.model import (
+    ClientAuth,
+    FactKind,
+    Key,
+    ListenAddress,
+    Listener,
+    Match,
+    Node,
+    Order,
+    Route,
+    Routing,
+    TargetTls,
+    TlsMode,
+    Transport,
+    Upstream,
+    canonical_interface,
+)
+
+from ..claims import Claims
+from ..hostname import canonical_host
+from ..part import DocumentProblem, Part
+from .service import Target, TcpService
+
+# How many of the services behind one listener its owner names.
+MOST_OWNERS = 8
+
+_SNIFF = {
+    TlsMode.DISABLED: frozenset[FactKind](),
+    TlsMode.PASSTHROUGH: frozenset({FactKind.SNI, FactKind.HTTP_HOST}),
+    TlsMode.TERMINATE: frozenset({FactKind.SNI}),
+}
+
+
+@frozen
+class Exposure:
+    """What one service asks for. ``fallback`` is where connections go that no rule matches."""
+
+    key: Key
+    enabled: bool
+    address: ListenAddress
+    tls: TlsMode
+    client_auth: ClientAuth
+    by_name: bool
+    routes: tuple[Route, ...]
+    fallback: Route | None
+    upstreams: tuple[Upstream, ...]
+
+    def merges_with(self, other: Exposure) -> bool:
+        same = (self.address, self.tls, self.client_auth) == (other.address, other.tls, other.client_auth)
+        return same and self.by_name and other.by_name
+
+
+def expose(key: Key, service: TcpService) -> Exposure:
+    """What the service ``key`` asks for. Without names all targets of all rules are one pool."""
+    if service.routes_by_name:
+        upstreams = [
+            Upstream(f"{key} rules[{index}]", _nodes(rule.targets)) for index, rule in enumerate(service.rules)
+        ]
+        routes = [
+            Route(upstream.id, Match(names=(rule.domain,)), upstream.id)
+            for rule, upstream in zip(service.rules, upstreams, strict=True)
+        ]
+    else:
+        pool = [target for rule in service.rules for target in rule.targets]
+        upstreams = [Upstream(f"{key} rules", _nodes(pool))] if pool else []
+        routes = [Route(upstream.id, Match(), upstream.id) for upstream in upstreams]
+    fallback = None
+    if service.routes_by_name and service.sni.forward_if_no_match:
+        upstreams.append(Upstream(f"{key} sni.forwardsTo", _nodes([service.sni.forwards_to])))
+        fallback = Route(upstreams[-1].id, Match(), upstreams[-1].id)
+    return Exposure(
+        key=key,
+        enabled=service.enabled,
+        address=ListenAddress(Transport.TCP, canonical_interface(service.interface), service.port),
+        tls=service.tls,
+        client_auth=service.client_auth,
+        by_name=service.routes_by_name,
+        routes=tuple(routes),
+        fallback=fallback,
+        upstreams=tuple(upstreams),
+    )
+
+
+def _nodes(targets: Sequence[Target]) -> tuple[Node, ...]:
+    return tuple(map(_node, targets))
+
+
+def _node(target: Target) -> Node:
+    host = canonical_host(target.host)
+    tls = TargetTls(server_name=host.removesuffix(".")) if target.tls else None
+    return Node(host, target.port, ip=None if target.ip is None else canonical_host(target.ip), tls=tls)
+
+
+def compose(exposures: Iterable[Exposure], claims: Claims) -> Part:
+    """
+    The listeners of the enabled ones among ``exposures``, which come in the order of their writing: who finds its
+    address taken, by an earlier one it does not merge with or in ``claims``, is refused. Takes its addresses there.
+    """
+    shared: dict[ListenAddress, list[Exposure]] = {}
+    problems = []
+    for exposure in exposures:
+        if not exposure.enabled:
+            continue
+        holders = shared.get(exposure.address)
+        if holders is not None and exposure.merges_with(holders[0]):
+            holders.append(exposure)
+            continue
+        owner = claims.owner(exposure.address)
+        if owner is None:
+            claims.take(exposure.address, str(exposure.key))
+            shared[exposure.address] = [exposure]
+        else:
+            problems.append(
+                DocumentProblem(exposure.key, _conflict(exposure.address, owner, shared=holders is not None))
+            )
+    parts = [_listener(sorted(holders, key=lambda holder: holder.key)) for holders in shared.values()]
+    return Part(
+        listeners=tuple(listener for listener, _ in parts),
+        routings=tuple(routing for _, routing in parts),
+        upstreams=tuple(upstream for holders in shared.values() for holder in holders for upstream in holder.upstreams),
+        problems=tuple(problems),
+    )
+
+
+def _conflict(address: ListenAddress, owner: str, *, shared: bool) -> Problem:
+    hint = " (services share a port when all have sni.enabled, the same tls and the same clientAuth)" if shared else ""
+    return Problem("port", "conflict", f"port {address.port} on {address.interface} is already taken by {owner}{hint}")
+
+
+def _listener(holders: Sequence[Exposure]) -> tuple[Listener, Routing]:
+    first = holders[0]
+    fallback = next((holder.fallback for holder in holders if holder.fallback is not None), None)
+    routes = [route for holder in holders for route in holder.routes]
+    routing = Routing(
+        f"otoroshi {first.address}", Order.FIRST, tuple(routes if fallback is None else [*routes, fallback])
+    )
+    keys = tuple(holder.key for holder in holders)
+    more = f"+{len(keys) - MOST_OWNERS} more" if len(keys) > MOST_OWNERS else ""
+    listener = Listener(
+        address=first.address,
+        routing=routing.name,
+        owner="+".join(map(str, keys[:MOST_OWNERS])) + more,
+        documents=keys,
+        tls=first.tls,
+        client_auth=first.client_auth if first.tls is TlsMode.TERMINATE else ClientAuth.NONE,
+        sniff=_SNIFF[first.tls] if first.by_name else frozenset(),
+    )
+    return listener, routing

@@ -1,0 +1,178 @@
+"""
+Otoroshi's ``TcpService``: the document, decoded and written again.
+
+Fields, defaults and write order are Otoroshi's. Where Otoroshi stores something other than what it was given (a target
+without host empties its rule, a port that is a string becomes 8080, an unknown ``tls`` becomes ``Disabled``), the
+document is refused. ``null`` counts as not given; keys that Otoroshi does not know are dropped, as it drops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from attrs import evolve, field, frozen
+
+from streamproxy.errors import Problem
+from streamproxy.model import ClientAuth, Json, NamePattern, TlsMode, canonical_interface
+
+from ..codec import Port, Via, shown, structure
+from ..hostname import canonical_host
+from .domain import name_pattern
+
+MOST_ID_CHARACTERS = 256
+
+_TLS_MODES = {spelling: mode for mode in TlsMode for spelling in (mode.value, mode.value.lower())}
+_CLIENT_AUTHS = {auth.value.lower(): auth for auth in ClientAuth}
+# Whoever lacks one of these gets one fixed answer from Otoroshi's API.
+_MANDATORY = frozenset({"name", "description", "port"})
+
+
+def _id(text: str) -> str:
+    if not text or len(text) > MOST_ID_CHARACTERS or not text.isprintable():
+        raise ValueError(f"expected 1 to {MOST_ID_CHARACTERS} printable characters, got {shown(text)}")
+    return text
+
+
+def _tls_mode(text: str) -> TlsMode:
+    mode = _TLS_MODES.get(text)
+    if mode is None:
+        raise ValueError(f"expected Disabled, PassThrough or Enabled, got {shown(text)}")
+    return mode
+
+
+def _client_auth(text: str) -> ClientAuth:
+    auth = _CLIENT_AUTHS.get(text.lower())
+    if auth is None:
+        raise ValueError(f"expected None, Want or Need, got {shown(text)}")
+    return auth
+
+
+def _interface(text: str) -> str:
+    try:
+        canonical_interface(text)
+    except ValueError:
+        raise ValueError(f"expected an IP address or localhost, got {shown(text)}") from None
+    return text or "0.0.0.0"
+
+
+def _host(text: str) -> str:
+    canonical_host(text)
+    return text
+
+
+def _ip(text: str) -> str | None:
+    return _host(text) if text else None
+
+
+def _tenant(text: str) -> str:
+    return text.lower().strip()
+
+
+def _teams(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_tenant, texts)))
+
+
+@frozen
+class Location:
+    tenant: Annotated[str, Via(str, _tenant)] = "default"
+    teams: Annotated[tuple[str, ...], Via(tuple[str, ...], _teams)] = ("default",)
+
+
+@frozen
+class Target:
+    """``ip``, where given, is connected to in place of ``host``."""
+
+    host: Annotated[str, Via(str, _host)]
+    ip: Annotated[str | None, Via(str, _ip)] = None
+    port: Port = 8080
+    tls: bool = False
+
+
+@frozen
+class Rule:
+    domain: Annotated[NamePattern, Via(str, name_pattern)] = name_pattern("*")
+    targets: tuple[Target, ...] = ()
+
+
+@frozen
+class Sni:
+    enabled: bool = False
+    forward_if_no_match: bool = field(default=False, alias="forwardIfNoMatch")
+    forwards_to: Target = field(default=Target("127.0.0.1"), alias="forwardsTo")
+
+
+@frozen
+class TcpService:
+    """Every string is as it was written, except where Otoroshi itself writes one of several spellings."""
+
+    id: Annotated[str, Via(str, _id)]
+    name: str
+    description: str
+    port: Port
+    location: Location = field(default=Location(), alias="_loc")
+    enabled: bool = False
+    tls: Annotated[TlsMode, Via(str, _tls_mode)] = TlsMode.DISABLED
+    sni: Sni = Sni()
+    client_auth: Annotated[ClientAuth, Via(str, _client_auth)] = field(default=ClientAuth.NONE, alias="clientAuth")
+    interface: Annotated[str, Via(str, _interface)] = "0.0.0.0"
+    rules: tuple[Rule, ...] = ()
+    metadata: Mapping[str, str] = field(factory=dict)
+    tags: tuple[str, ...] = ()
+
+    @property
+    def routes_by_name(self) -> bool:
+        """Otoroshi looks at ``sni`` and at the domains only where there is TLS."""
+        return self.sni.enabled and self.tls is not TlsMode.DISABLED
+
+
+def decode(body: object, *, id: str) -> tuple[TcpService | None, tuple[Problem, ...]]:  # noqa: A002
+    """
+    The service ``body`` describes, under ``id`` whatever the body says of its own, or what is wrong with it. A
+    missing ``name``, ``description`` or ``port``, or one of the wrong type, has the code ``bad_format``.
+    """
+    if isinstance(body, Mapping):
+        body = {**body, "id": id}
+    service, problems = structure(body, TcpService, null_is_absent=True)
+    return service, tuple(map(_bad_format, problems))
+
+
+def _bad_format(problem: Problem) -> Problem:
+    mandatory = not problem.path or problem.path in _MANDATORY
+    return evolve(problem, code="bad_format") if mandatory and problem.code in ("missing", "wrong_type") else problem
+
+
+def canonical(body: object, *, id: str) -> tuple[dict[str, Json] | None, tuple[Problem, ...]]:  # noqa: A002
+    """The document as Otoroshi would store it: all defaults filled in, in its order. Problems as of :func:`decode`."""
+    service, problems = decode(body, id=id)
+    return (None if service is None else encode(service)), problems
+
+
+def encode(service: TcpService) -> dict[str, Json]:
+    """The document of ``service``, complete and in Otoroshi's order."""
+    return {
+        "_loc": {"tenant": service.location.tenant, "teams": list(service.location.teams)},
+        "id": service.id,
+        "name": service.name,
+        "description": service.description,
+        "enabled": service.enabled,
+        "tls": service.tls.value,
+        "sni": {
+            "enabled": service.sni.enabled,
+            "forwardIfNoMatch": service.sni.forward_if_no_match,
+            "forwardsTo": _target(service.sni.forwards_to),
+        },
+        "clientAuth": service.client_auth.value,
+        "port": service.port,
+        "interface": service.interface,
+        "rules": [
+            {"domain": rule.domain.source, "targets": [_target(target) for target in rule.targets]}
+            for rule in service.rules
+        ],
+        "metadata": dict(service.metadata),
+        "tags": list(service.tags),
+    }
+
+
+def _target(target: Target) -> dict[str, Json]:
+    return {"host": target.host, "ip": target.ip, "port": target.port, "tls": target.tls}

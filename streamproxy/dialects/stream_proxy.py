@@ -1,0 +1,176 @@
+"""
+APISIX's ``stream_proxy``: the addresses at which the one table of stream routes is served.
+
+An entry is a port, an address or a range (``9100``, ``"127.0.0.1:9101"``, ``"[::]:9100"``, ``"2000-2010"``,
+``"[::1]:5000-5010"``), for TCP also an object that holds one of them as its ``addr``. A port alone is one of every
+IPv4 address. The messages are APISIX's. Where it leaves the address to nginx (a host name), it is refused here: a
+listener that waited for DNS could not start without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from attrs import evolve, frozen
+
+from streamproxy.errors import Problem
+from streamproxy.model import ListenAddress, StaticListener, Transport, canonical_interface
+
+from .claims import Claims
+from .codec import Via, kind_of, shown, structure
+
+# For each transport. A listener holds a descriptor, and few processes may open more.
+MOST_LISTENERS = 10_000
+
+_ADDRESS = re.compile(r"(?:(\[[^\[\]]+\]|[^\[\]:]+):)?([^\[\]:]*)")
+_PORTS = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
+_FRACTION = re.compile(r"[0-9]+\.[0-9]+")
+
+
+@frozen
+class _Range:
+    """``interface`` as of :class:`ListenAddress`; both ports are in it."""
+
+    interface: str
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+def expand(
+    entries: object,
+    transport: Transport,
+    path: str,
+    *,
+    claims: Claims | None = None,
+    proxy_protocol: bool = False,
+    proxy_protocol_to_upstream: bool = False,
+) -> tuple[tuple[StaticListener, ...], tuple[Problem, ...]]:
+    """
+    The listeners that the list ``entries``, which stands at ``path`` of a file, asks for; and what is wrong with the
+    entries that have none. ``claims`` holds addresses that others have, and gets those found here.
+    ``proxy_protocol`` and ``proxy_protocol_to_upstream`` are for the TCP entries that do not say.
+    """
+    if not isinstance(entries, (list, tuple)):
+        return (), (Problem(path, "wrong_type", f"expected a list, got {kind_of(entries)}"),)
+    claims = Claims() if claims is None else claims
+    listeners: list[StaticListener] = []
+    problems: list[Problem] = []
+    for index, written in enumerate(entries):
+        where = f"{path}[{index}]"
+        entry, found = _decode(written, transport)
+        if entry is not None:
+            wanted = entry.listeners(transport, where, proxy_protocol, proxy_protocol_to_upstream)
+            taken = _taken(wanted, claims)
+            if len(listeners) + len(entry.addr) > MOST_LISTENERS:
+                found = (Problem("", "bad_value", f"more than {MOST_LISTENERS} listeners are too many"),)
+            elif taken is not None:
+                found = (Problem("", "conflict", taken),)
+            else:
+                listeners += wanted
+                for listener in wanted:
+                    claims.take(listener.address, where)
+        problems += [problem.under(where) for problem in found]
+    return tuple(listeners), tuple(problems)
+
+
+def _taken(listeners: list[StaticListener], claims: Claims) -> str | None:
+    for listener in listeners:
+        owner = claims.owner(listener.address)
+        if owner is not None:
+            return f"port {listener.address.port} on {listener.address.interface} is already taken by {owner}"
+    return None
+
+
+def _range(value: object) -> _Range:
+    match value:
+        case bool():
+            raise ValueError("invalid port value type: boolean")
+        case int():
+            return _Range("0.0.0.0", _port(value), value)
+        case float():
+            raise ValueError(f"port must be an integer, got: {value}")
+        case str():
+            return _parsed(value)
+        case None:
+            raise ValueError("invalid port value type: nil")
+        case _:
+            raise ValueError("invalid port value type: table")
+
+
+def _parsed(value: str) -> _Range:
+    written = shown(value)[1:-1]
+    address = _ADDRESS.fullmatch(value)
+    if address is None:
+        raise ValueError(f"invalid port format: {written}")
+    host, text = address.groups()
+    if not text:
+        raise ValueError(f"missing port: {written}")
+    if _FRACTION.fullmatch(text):
+        raise ValueError(f"port must be an integer, got: {shown(text)[1:-1]}")
+    ports = _PORTS.fullmatch(text)
+    if ports is None:
+        raise ValueError(f"invalid port format: {written}")
+    first = _port(int(ports[1]))
+    last = _port(int(ports[2])) if ports[2] else first
+    if first > last:
+        raise ValueError(f"invalid port range (start > end): {written}")
+    try:
+        interface = canonical_interface(host or "")
+    except ValueError:
+        raise ValueError(f"invalid port format: {written}") from None
+    return _Range(interface, first, last)
+
+
+def _port(number: int) -> int:
+    if not 1 <= number <= 65535:
+        raise ValueError(f"port out of range (1-65535): {number if abs(number) < 10**20 else 'a far larger number'}")
+    return number
+
+
+@frozen
+class _Entry:
+    addr: Annotated[_Range, Via(Any, _range)]
+    tls: bool = False
+    proxy_protocol: bool | None = None
+    proxy_protocol_to_upstream: bool | None = None
+
+    def listeners(
+        self, transport: Transport, path: str, proxy_protocol: bool, proxy_protocol_to_upstream: bool
+    ) -> list[StaticListener]:
+        """The listeners, not more than are too many. The last two are for a TCP entry that does not say."""
+        first = StaticListener(
+            ListenAddress(transport, self.addr.interface, self.addr.first),
+            path,
+            tls=self.tls,
+            proxy_protocol=_said(self.proxy_protocol, proxy_protocol, transport),
+            proxy_protocol_to_upstream=_said(self.proxy_protocol_to_upstream, proxy_protocol_to_upstream, transport),
+        )
+        ports = range(self.addr.first, self.addr.last + 1)[: MOST_LISTENERS + 1]
+        return [evolve(first, address=evolve(first.address, port=port)) for port in ports]
+
+
+def _said(own: bool | None, default: bool, transport: Transport) -> bool:
+    return own if own is not None else default and transport is Transport.TCP
+
+
+def _decode(written: object, transport: Transport) -> tuple[_Entry | None, tuple[Problem, ...]]:
+    """An entry and its problems, whose paths are relative to it."""
+    is_object = isinstance(written, Mapping) and transport is Transport.TCP
+    value = written if is_object else {"addr": written}
+    entry, problems = structure(value, _Entry, forbid_extra=True, null_is_absent=is_object)
+    return entry, tuple(_as_apisix(problem, transport, is_object) for problem in problems)
+
+
+def _as_apisix(problem: Problem, transport: Transport, is_object: bool) -> Problem:
+    if problem.path != "addr" or problem.code != "bad_value":
+        return problem
+    return Problem(
+        "addr" if is_object else "",
+        problem.code,
+        f"invalid stream_proxy.{transport.value} entry: {problem.message}",
+    )

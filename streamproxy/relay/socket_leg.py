@@ -1,0 +1,266 @@
+"""A leg that is a kernel TCP socket of our own: sends at once, and waits only when the kernel says so."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import termios
+from typing import TYPE_CHECKING
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from ..interfaces import Receiver
+    from .seams import Reactor
+
+# One read's worth. Below glibc's 128 KiB mmap threshold, so that a buffer costs no page faults; it is also all
+# that a direction keeps in user space, since its source is paused while a write is incomplete.
+READ_SIZE = 65536
+
+# How much a peer that broke the connection may still have said before, per write that finds out.
+LAST_WORDS = 4
+
+# A reset overtakes what the kernel has not sent yet. What was relayed before gets this long (seconds) to leave.
+ABORT_GRACE = 1.0
+ABORT_POLL = 0.02
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class SocketLeg:
+    """
+    One end of a session on a connected, non-blocking socket, which it owns from now on. It is a plain read/write
+    descriptor for the reactor.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_ended",
+        "_fd",
+        "_finishing",
+        "_reactor",
+        "_reading",
+        "_recv",
+        "_send",
+        "_socket",
+        "_unsent",
+        "receiver",
+    )
+
+    can_half_close = True
+
+    receiver: Receiver
+
+    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._recv = sock.recv
+        self._send = sock.send
+        self._reading = False
+        self._ended = False
+        self._finishing = False
+        self._closed = False
+        self._unsent: memoryview | None = None
+
+    # What the pump calls
+
+    def start(self) -> None:
+        self.resume()
+
+    def resume(self) -> None:
+        if not self._reading and not self._ended and not self._closed:
+            self._reading = True
+            self._reactor.addReader(self)
+
+    def pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+
+    def write(self, data: bytes) -> bool:
+        if self._closed:
+            return True
+        if self._unsent is not None:
+            self._unsent = memoryview(bytes(self._unsent) + data)
+            return False
+        try:
+            sent = self._send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._broken(error)
+            return True
+        if sent == len(data):
+            return True
+        self._unsent = memoryview(data)[sent:]
+        self._reactor.addWriter(self)
+        return False
+
+    def finish(self) -> bool:
+        if self._closed or self._finishing:
+            return self._unsent is None
+        self._finishing = True
+        if self._unsent is not None:
+            return False
+        self._send_fin()
+        return True
+
+    def close(self) -> None:
+        if self._release():
+            self._socket.close()
+
+    def abort(self) -> None:
+        if self._release():
+            _Departure(self._reactor, self._socket).go()
+
+    # What the reactor calls
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def logPrefix(self) -> str:
+        return "streamproxy"
+
+    def doRead(self) -> None:
+        if self._closed or self._ended:
+            return
+        try:
+            data = self._recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if data:
+            self.receiver.received(data)
+        else:
+            self.pause()
+            self._ended = True
+            self.receiver.ended()
+
+    def doWrite(self) -> None:
+        if self._closed or self._unsent is None:
+            return
+        try:
+            sent = self._send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._broken(error)
+            return
+        if sent < len(self._unsent):
+            self._unsent = self._unsent[sent:]
+            return
+        self._unsent = None
+        self._reactor.removeWriter(self)
+        if self._finishing:
+            self._send_fin()
+        self.receiver.drained()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor saw a hang-up with nothing to read and forgot us, or one of our methods raised. An event can also be
+        stale: of the descriptor that had our number before, closed in the same turn. So ask the socket itself.
+        """
+        if self._closed:
+            return
+        if not reason.check(ConnectionDone, ConnectionLost):
+            self._lose(OSError(0, f"internal error: {reason.getErrorMessage()}"))
+            return
+        was_reading, self._reading = self._reading, False
+        problem = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if problem:
+            self._broken(OSError(problem, os.strerror(problem)))
+            return
+        try:
+            alive = bool(self._recv(1, socket.MSG_PEEK))
+        except (BlockingIOError, InterruptedError):
+            alive = True
+        except OSError as error:
+            self._lose(error)
+            return
+        if not alive and (self._ended or not was_reading) and self._unsent is not None:
+            # Hung up in both directions with something left to send: it can never be delivered.
+            self._lose(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            return
+        if self._unsent is not None:
+            self._reactor.addWriter(self)
+        if was_reading:
+            self.resume()
+
+    # Inside
+
+    def _send_fin(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            # The peer's reset came first (ENOTCONN). Reading would tell, unless reading is over already.
+            if self._ended:
+                return
+            self._broken(error)
+
+    def _broken(self, error: OSError) -> None:
+        """A write failed: the peer has gone. What it said before (why, perhaps) is still there to be read."""
+        for _ in range(LAST_WORDS):
+            if self._ended:
+                break
+            try:
+                data = self._recv(READ_SIZE)
+            except OSError:
+                break
+            if not data:
+                break
+            self.receiver.received(data)
+            if self._closed:
+                return
+        self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        if self._release():
+            self._socket.close()
+            reset = error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
+            self.receiver.lost(error.strerror or str(error), reset=reset)
+
+    def _release(self) -> bool:
+        """Let go of the reactor; false when that happened before."""
+        if self._closed:
+            return False
+        self._closed = True
+        self._reading = False
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        self._unsent = None
+        return True
+
+
+class _Departure:
+    """A socket on its way out: reset as soon as the kernel has sent what it holds, or when the grace is over."""
+
+    __slots__ = ("_deadline", "_reactor", "_socket")
+
+    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._deadline = reactor.seconds() + ABORT_GRACE
+
+    def go(self) -> None:
+        if self._unsent() and self._reactor.seconds() < self._deadline:
+            self._reactor.callLater(ABORT_POLL, self.go)
+            return
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        finally:
+            self._socket.close()
+
+    def _unsent(self) -> int:
+        """Bytes in the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+        try:
+            return struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]  # type: ignore[no-any-return]
+        except OSError:
+            return 0

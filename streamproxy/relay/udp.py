@@ -1,0 +1,291 @@
+"""The UDP proxy of one listener."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+from ..model import Address, Ended, Ending, Facts, ListenAddress
+from .pktinfo import BoundSocket, Origin, bound_socket
+from .seams import Reactor
+from .udp_idle import IdleWheel
+from .udp_seams import DatagramCounters, DatagramLimits, DatagramResolver, DatagramRouter
+from .udp_session import DatagramSession, OpenSocket, Read
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
+# Datagrams taken in one wake-up, empty ones included, so that a flood does not keep everything else waiting: roughly,
+# of all sockets together, and at most, of the clients' before the nodes' get a turn.
+BUDGET = 128
+LISTENER_BUDGET = 64
+# UDP's length field allows no more, so nothing is ever cut short (RFC 768).
+LARGEST_DATAGRAM = 65_535
+# An idle session ends within this many seconds after its timeout.
+IDLE_TICK = 0.5
+
+
+@implementer(IReadDescriptor)
+@define(eq=False)
+class DatagramProxy:
+    """
+    Relays datagrams between the clients of one bound socket and nodes. Each client (socket address and local address
+    it asked) has a session of its own, which keeps its node; see :class:`DatagramSession`.
+
+    ``sock`` is bound and non-blocking, and belongs to the proxy from here on. ``router`` and ``limits`` may be
+    replaced at any time; sessions that are open keep what they have. ``record`` gets each session's record when it
+    has ended; datagrams that never got a session are in ``counters`` only, since a flood must not become a log.
+    ``ids`` names sessions, ``now`` is seconds since the epoch, ``open_socket`` is called with family and type.
+    """
+
+    reactor: Reactor
+    _sock: socket.socket
+    router: DatagramRouter
+    listen: ListenAddress = field(kw_only=True)
+    resolver: DatagramResolver = field(kw_only=True)
+    _record: Callable[[Ended], None] = field(kw_only=True)
+    _ids: Callable[[], str] = field(kw_only=True)
+    _now: Callable[[], float] = field(kw_only=True)
+    limits: DatagramLimits = field(kw_only=True, default=DatagramLimits())
+    open_socket: OpenSocket = field(kw_only=True, default=socket.socket)
+    largest: int = field(kw_only=True, default=LARGEST_DATAGRAM)
+    counters: DatagramCounters = field(init=False, factory=DatagramCounters)
+    address: Address = field(init=False)
+    buffer: memoryview = field(init=False)
+    queued_bytes: int = field(init=False, default=0)
+    _bound: BoundSocket = field(init=False)
+    _epoll: select.epoll = field(init=False)
+    _readers: dict[int, Read] = field(init=False, factory=dict)
+    # By client, for its datagrams; and by id, those included that take no more datagrams.
+    _by_origin: dict[Origin, DatagramSession] = field(init=False, factory=dict)
+    _by_id: dict[str, DatagramSession] = field(init=False, factory=dict)
+    _per_client: dict[str, int] = field(init=False, factory=dict)
+    _wheel: IdleWheel[DatagramSession] = field(init=False, factory=lambda: IdleWheel(IDLE_TICK))
+    _timer: IDelayedCall | None = field(init=False, default=None)
+    _closing: bool = field(init=False, default=False)
+    _closed: bool = field(init=False, default=False)
+    _waiters: list[Deferred[None]] = field(init=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self._bound = bound_socket(self._sock)
+        self.address = Address(*self._sock.getsockname()[:2])
+        self.buffer = memoryview(bytearray(self.largest))
+        self._epoll = select.epoll()
+        self.watch(self._sock, self._read_clients)
+
+    def start(self) -> None:
+        """Take datagrams from now on."""
+        self.reactor.addReader(self)
+
+    @property
+    def sessions(self) -> int:
+        """How many are open. Iterate over the proxy to see them."""
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[DatagramSession]:
+        return iter(tuple(self._by_id.values()))
+
+    def kill(self, session_id: str) -> bool:
+        """End one session. False: there is none of that id."""
+        session = self._by_id.get(session_id)
+        if session is None:
+            return False
+        session.finish(Ending.KILLED)
+        return True
+
+    def close(self, *, drain: bool = False) -> Deferred[None]:
+        """
+        Take no new clients. With ``drain`` the open sessions go on until they end by themselves, and because their
+        datagrams come through the one socket it stays bound until then; without, they end at once. The Deferred
+        fires when the socket is closed. A drain may be cut short by another ``close``.
+        """
+        self._closing = True
+        if not drain:
+            for session in self:
+                session.finish(Ending.SHUTDOWN)
+        self._close_if_done()
+        if self._closed:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
+
+    def _close_if_done(self) -> None:
+        if self._by_id or self._closed:
+            return
+        self._closed = True
+        self.reactor.removeReader(self)
+        self.unwatch(self._sock)
+        self._sock.close()
+        self._epoll.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    # Datagrams
+
+    def doRead(self) -> None:
+        """Something is on the listening socket or on a session's."""
+        poll, readers = self._epoll.poll, self._readers
+        now = self.reactor.seconds()
+        budget = BUDGET
+        while budget > 0 and not self._closed:
+            events = poll(0, budget)
+            if not events:
+                return
+            for descriptor, _ in events:
+                # An earlier one may have ended this one.
+                read = readers.get(descriptor)
+                budget -= 1 if read is None else read(now)
+
+    def _read_clients(self, now: float) -> int:
+        counters, buffer, receive, sessions = self.counters, self.buffer, self._bound.receive, self._by_origin
+        for taken in range(LISTENER_BUDGET):
+            try:
+                size, origin = receive(buffer)
+            except OSError:
+                # Nothing more, as a rule. Anything else the kernel has to say concerned one datagram, and is said.
+                return taken + 1
+            counters.datagrams_in += 1
+            if size > len(buffer):
+                counters.truncated += 1
+                continue
+            counters.bytes_in += size
+            session = sessions.get(origin) or self._open(origin, now)
+            if session is not None:
+                session.forward(buffer[:size], now)
+        return LISTENER_BUDGET
+
+    def _open(self, origin: Origin, now: float) -> DatagramSession | None:
+        """A session for a new client, or ``None``: counted, and the datagram is dropped."""
+        counters, limits = self.counters, self.limits
+        if self._closing:
+            counters.dropped_closing += 1
+            return None
+        peer, local = self._bound.ends(origin)
+        if peer == local:
+            # Forged: the answers would come back here as the client's next datagrams, without end.
+            counters.dropped_loop += 1
+            return None
+        if self.sessions >= limits.max_sessions or self._is_greedy(peer.host):
+            counters.dropped_over_limit += 1
+            return None
+        router = self.router
+        facts = Facts(self.listen, peer, local)
+        routed = router.route(facts)
+        if isinstance(routed, Ending):
+            counters.dropped_no_route += 1
+            return None
+        session = DatagramSession(
+            id=self._ids(),
+            facts=facts,
+            origin=origin,
+            routed=routed,
+            owner=router.owner,
+            revision=router.revision,
+            started=self._now(),
+            begun=now,
+            idle_timeout=limits.idle_timeout if routed.idle_timeout is None else routed.idle_timeout,
+            keeper=self,
+            reply=self._bound.replier(origin),
+        )
+        self._remember(session)
+        if not session.start(self.resolver):
+            self._forget(session)
+            routed.release()
+            counters.dropped_over_limit += 1
+            return None
+        counters.sessions += 1
+        return session if session.ending is None else None
+
+    def _is_greedy(self, host: str) -> bool:
+        limit = self.limits.max_sessions_per_client
+        return limit is not None and self._per_client.get(host, 0) >= limit
+
+    def _remember(self, session: DatagramSession) -> None:
+        host = session.facts.peer.host
+        self._by_origin[session.origin] = session
+        self._by_id[session.id] = session
+        self._per_client[host] = self._per_client.get(host, 0) + 1
+        self._wheel.add(session, session.begun + session.idle_timeout)
+        self._arm()
+
+    def _forget(self, session: DatagramSession) -> None:
+        host = session.facts.peer.host
+        self.unbind(session)
+        del self._by_id[session.id]
+        if self._per_client[host] == 1:
+            del self._per_client[host]
+        else:
+            self._per_client[host] -= 1
+        self._wheel.remove(session)
+
+    def seconds(self) -> float:
+        return self.reactor.seconds()
+
+    def watch(self, sock: socket.socket, read: Read) -> None:
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        self._readers[sock.fileno()] = read
+
+    def unwatch(self, sock: socket.socket) -> None:
+        del self._readers[sock.fileno()]
+        self._epoll.unregister(sock.fileno())
+
+    def unbind(self, session: DatagramSession) -> None:
+        if self._by_origin.get(session.origin) is session:
+            del self._by_origin[session.origin]
+
+    def ended(self, session: DatagramSession, ended: Ended) -> None:
+        self._forget(session)
+        self._record(ended)
+        if self._closing:
+            self._close_if_done()
+
+    # Idle sessions
+
+    def _arm(self) -> None:
+        if self._timer is None and self._wheel:
+            self._timer = self.reactor.callLater(IDLE_TICK, self._look_for_idle)
+
+    def _look_for_idle(self) -> None:
+        self._timer = None
+        now = self.reactor.seconds()
+        for session in self._wheel.take_due(now):
+            due = session.last + session.idle_timeout
+            if session.ending is not None:
+                continue
+            if due <= now:
+                session.finish(Ending.IDLE_TIMEOUT)
+            else:
+                self._wheel.add(session, due)
+        self._arm()
+
+    # What the reactor calls besides
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        return "udp"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor has stopped watching the socket. Unless it stops altogether, the listener goes on."""
+        if self._closed:
+            return
+        if reason.check(ConnectionLost):
+            self.close()
+            return
+        # An exception, which the reactor has logged. What caused it has been taken off its socket by then.
+        self.reactor.addReader(self)

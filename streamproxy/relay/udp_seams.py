@@ -1,0 +1,101 @@
+"""What a UDP proxy wants of others, what it keeps to, and what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, frozen
+
+from ..model import Ending, Facts, Node
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+
+@frozen
+class Routed:
+    """
+    Where a new client's datagrams go, until its session ends. ``idle_timeout`` in seconds, ``None`` leaves the
+    listener's own in force. ``release`` is called once, when the session is over.
+
+    ``requests`` and ``responses`` are nginx's ``proxy_requests`` and ``proxy_responses``: after ``requests`` datagrams
+    the client's next one starts a new session; ``responses`` is how many the node answers to each, and the session is
+    over when they all came and it takes no more requests (without ``requests``: at once). ``None`` is no limit.
+    """
+
+    node: Node
+    route_id: str | None
+    upstream_id: str | None
+    idle_timeout: float | None
+    release: Callable[[], None]
+    requests: int | None = None
+    responses: int | None = None
+
+
+class DatagramRouter(Protocol):
+    """Decides where new clients of one listener go, at one revision of the configuration."""
+
+    @property
+    def owner(self) -> str:
+        """The listener's owner, for the sessions' records."""
+        ...
+
+    @property
+    def revision(self) -> int: ...
+
+    def route(self, facts: Facts) -> Routed | Ending:
+        """The place, or why there is none. Called for the first datagram of each client."""
+        ...
+
+
+class DatagramResolver(Protocol):
+    """Names to addresses: IP literals, the one to try first in front."""
+
+    def cached(self, host: str) -> tuple[str, ...] | None:
+        """The addresses if nobody has to be asked (a literal is its own), else ``None``."""
+        ...
+
+    def resolve(self, host: str) -> Deferred[tuple[str, ...]]:
+        """A Deferred of the caller's own, which may cancel it."""
+        ...
+
+
+@frozen
+class DatagramLimits:
+    """
+    Bounds of one listener. Over ``max_sessions`` or ``max_sessions_per_client`` (sessions of one IP address) the
+    datagrams of new clients are dropped. ``idle_timeout`` in seconds, without a datagram either way.
+    """
+
+    max_sessions: int = 4096
+    max_sessions_per_client: int | None = None
+    idle_timeout: float = 60.0
+
+
+@define
+class DatagramCounters:
+    """
+    What happened on one listener since it started; only ever grows. ``_in`` came from clients, ``_out`` went to them,
+    in datagrams and in bytes of payload; what came in and was dropped is in both ``datagrams_in`` and its reason:
+
+    ``dropped_no_route`` nothing to send it to; ``dropped_over_limit`` a cap, or no descriptor was left;
+    ``dropped_queue`` too much waited for a name to resolve, or it waited in vain; ``dropped_loop`` it claimed to come
+    from the listener itself; ``dropped_closing`` a new client of a listener that is closing; ``truncated`` larger
+    than the buffer (either direction); ``send_errors`` the kernel refused it (either direction); ``icmp_errors``
+    errors the network reported for what had been sent to a node.
+    """
+
+    sessions: int = 0
+    datagrams_in: int = 0
+    datagrams_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    dropped_no_route: int = 0
+    dropped_over_limit: int = 0
+    dropped_queue: int = 0
+    dropped_loop: int = 0
+    dropped_closing: int = 0
+    truncated: int = 0
+    send_errors: int = 0
+    icmp_errors: int = 0

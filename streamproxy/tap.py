@@ -1,0 +1,128 @@
+"""``twistd streamproxy`` and ``twist streamproxy``: the one place that constructs everything."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+from twisted.python import usage
+
+from . import __version__
+from .dialects.native import load_config
+from .errors import InvalidConfiguration, StoreError
+from .model import Config, Role, StoreType
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+
+    from .interfaces import ConfigStore
+
+
+class Options(usage.Options):
+    """What stands after ``streamproxy`` on the command line."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "Proxies TCP and UDP as the configuration file says, and as the HTTP APIs it opens are told while it runs. "
+        "SIGHUP reads the file again, SIGUSR1 reopens the access log, SIGTERM lets open sessions end. "
+        "`streamproxy check FILE` says what is wrong with a file without starting anything."
+    )
+    optParameters = (("config", "c", "streamproxy.yaml", "The configuration file, YAML or JSON."),)
+    config: Config
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        print(f"streamproxy {__version__}")  # noqa: T201 - this is what it is asked for
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        path = Path(self["config"])
+        try:
+            self.config = load_config(path, os.environ)
+        except InvalidConfiguration as error:
+            for problem in error.problems:
+                print(problem, file=sys.stderr)  # noqa: T201 - nothing logs yet
+            count = len(error.problems)
+            print(  # noqa: T201
+                f"{path}: {count} {'problem' if count == 1 else 'problems'}; not started", file=sys.stderr
+            )
+            sys.exit(1)
+
+
+def makeService(options: Options) -> IService:
+    """The service of one proxy process. Exits with status 1 when the store cannot be used."""
+    from twisted.internet import reactor
+
+    config = options.config
+    try:
+        return _service(reactor, config, partial(load_config, Path(options["config"]).absolute(), os.environ))
+    except StoreError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> IService:
+    from .control.bound import bind
+    from .control.configuration import LiveConfiguration
+    from .control.filewatch import FileWatch
+    from .control.reconcile import Reconciler
+    from .control.service import ProxyService
+    from .observe.accesslog import AccessLog
+    from .observe.sessions import SessionTable
+    from .relay.engine import Engine
+    from .relay.resolve import Resolver, system_lookup
+
+    table = SessionTable(prefix=secrets.token_hex(4))
+    engine = Engine(reactor, Resolver(system_lookup(reactor), reactor.seconds), table, time.time)
+    reconciler = Reconciler(engine, partial(bind, engine))
+    store = _store(reactor, config)
+    configuration = LiveConfiguration(store, config, reconciler.apply)
+    service = ProxyService(reactor, engine, reconciler, configuration, config, reread, store.close)
+    service.setName("streamproxy")
+    if config.access_log is not None:
+        log = AccessLog(config.access_log.path, config.access_log.format, reactor)
+        table.observe(log.write)
+        service.on_usr1 = log.reopen
+        service.attach(log)
+    service.attach(FileWatch(reactor, [Path(config.path)], service.reload))
+    if config.admin is not None:
+        service.attach(_admin(reactor, config, configuration, service))
+    return service
+
+
+def _store(reactor: Any, config: Config) -> ConfigStore:
+    from .control.store.memory import MemoryStore
+    from .control.store.sqlite import SqliteStore
+
+    if config.store.type is StoreType.MEMORY:
+        return MemoryStore()
+    return SqliteStore(Path(config.store.path), reactor)
+
+
+def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> Any:
+    # Klein imports the reactor, so it is imported by none but those who have one.
+    from .admin.app import AdminApp
+    from .control.adminport import AdminPort
+    from .control.credentials import generated_key
+    from .control.greeting import Credentials
+
+    settings = config.admin
+    if settings is None:
+        raise AssertionError("asked for an Admin API that is switched off")
+    credentials = Credentials()
+    if not any(entry.role is Role.ADMIN for entry in (*settings.keys, *settings.clients)):
+        kept = None if config.store.type is StoreType.MEMORY else Path(config.store.path + ".admin-key")
+        key, is_new = generated_key(kept)
+        settings = evolve(settings, keys=(*settings.keys, key))
+        credentials = Credentials(key.key.value if is_new else "", str(kept) if kept else "")
+    service.credentials = credentials
+    app = AdminApp(configuration, service, settings, uuid=lambda: str(uuid.uuid4()))
+    return AdminPort(reactor, settings, app.site())

@@ -1,0 +1,157 @@
+"""The one path by which the configuration changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamproxy.control.configuration import LiveConfiguration
+from streamproxy.control.store.memory import MemoryStore
+from streamproxy.errors import InvalidConfiguration, Problem, ReadOnlyDocument, RevisionConflict
+from streamproxy.model import Config, Delete, Document, Key, Put, Snapshot
+
+
+def service(port: int = 5432, **more: Any) -> dict[str, Any]:
+    return {
+        "id": "pg",
+        "name": "pg",
+        "description": "",
+        "enabled": True,
+        "port": port,
+        "interface": "127.0.0.1",
+        "rules": [{"domain": "*", "targets": [{"host": "db", "port": 5432}]}],
+        **more,
+    }
+
+
+def key(name: str) -> Key:
+    return Key("otoroshi", "tcp-services", name)
+
+
+DECLARED = Document(key("declared"), service(7000, id="declared"), origin="proxy.yaml")
+
+
+class ConfigurationTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.store = MemoryStore()
+        self.applied: list[Snapshot] = []
+        self.configuration = LiveConfiguration(
+            self.store, Config("proxy.yaml", resources=(DECLARED,)), self.applied.append
+        )
+        self.successResultOf(self.configuration.start())
+
+    def ports(self) -> list[int]:
+        return sorted(listener.address.port for listener in self.applied[-1].listeners)
+
+    def change(self, *changes: Any, **options: Any) -> Deferred[Any]:
+        return self.configuration.change(changes, author="tester", **options)
+
+    def problems(self, *changes: Any) -> list[str]:
+        error = self.failureResultOf(self.change(*changes), InvalidConfiguration).value
+        return [str(problem) for problem in error.problems]
+
+    def test_what_is_declared_is_applied_at_the_start(self) -> None:
+        self.assertEqual(self.ports(), [7000])
+        self.assertEqual(self.configuration.get(key("declared")), DECLARED)
+
+    def test_a_write_is_kept_and_applied_at_once(self) -> None:
+        outcome = self.successResultOf(self.change(Put(key("pg"), service()), reason="a database"))
+        self.assertEqual(outcome.revision, 1)
+        self.assertEqual(outcome.documents[0].body, service())
+        self.assertEqual(self.ports(), [5432, 7000])
+        self.assertEqual([d.key.id for d in self.configuration.list("otoroshi", "tcp-services")], ["declared", "pg"])
+        self.assertEqual(self.configuration.revision(), 1)
+        (revision,) = self.successResultOf(self.store.revisions())
+        self.assertEqual((revision.author, revision.reason), ("tester", "a database"))
+
+    def test_a_deletion_is_applied_at_once(self) -> None:
+        self.successResultOf(self.change(Put(key("pg"), service())))
+        outcome = self.successResultOf(self.change(Delete(key("pg"))))
+        self.assertEqual(outcome.documents, (None,))
+        self.assertEqual(self.ports(), [7000])
+        self.assertIsNone(self.configuration.get(key("pg")))
+
+    def test_a_bad_document_changes_nothing_and_all_problems_are_named(self) -> None:
+        bad = service(port=0, rules=[{"domain": "[", "targets": [{"port": 1}]}])
+        found = self.problems(Put(key("pg"), bad))
+        for path in ("port", "rules[0].domain", "rules[0].targets[0]"):
+            self.assertTrue(any(problem.startswith(path) for problem in found), f"{path} is not in {found}")
+        self.assertEqual(self.ports(), [7000])
+        self.assertEqual(self.configuration.revision(), 0)
+
+    def test_with_several_changes_the_problem_says_which(self) -> None:
+        found = self.problems(Put(key("a"), service(1000, id="a")), Put(key("b"), service(0, id="b")))
+        self.assertTrue(all(problem.startswith("[1].port") for problem in found), found)
+        self.assertEqual(self.configuration.revision(), 0)
+
+    def test_the_later_of_two_that_want_one_port_is_refused(self) -> None:
+        self.successResultOf(self.change(Put(key("first"), service(id="first"))))
+        found = self.problems(Put(key("second"), service(id="second")))
+        self.assertTrue(any("first" in problem for problem in found), found)
+        self.assertEqual(self.ports(), [5432, 7000])
+
+    def test_what_a_file_declares_is_read_only(self) -> None:
+        for change in (Put(key("declared"), service(id="declared")), Delete(key("declared"))):
+            error = self.failureResultOf(self.change(change), ReadOnlyDocument).value
+            self.assertIn("proxy.yaml", str(error))
+
+    def test_an_expected_revision_that_is_over_is_refused(self) -> None:
+        self.successResultOf(self.change(Put(key("pg"), service())))
+        self.failureResultOf(self.change(Put(key("pg"), service(1)), expect=0), RevisionConflict)
+        self.assertEqual(self.ports(), [5432, 7000])
+
+    def test_writers_take_turns(self) -> None:
+        gates: list[Deferred[None]] = []
+        commit = self.store.commit
+
+        def slow(*args: Any, **options: Any) -> Deferred[Any]:
+            gate: Deferred[None] = Deferred()
+            gates.append(gate)
+            return gate.addCallback(lambda _: commit(*args, **options))
+
+        self.store.commit = slow  # type: ignore[method-assign]
+        first = self.change(Put(key("first"), service(id="first")))
+        second = self.change(Put(key("second"), service(id="second")))
+        self.assertEqual(len(gates), 1, "the second writer did not wait for the first")
+        gates[0].callback(None)
+        self.successResultOf(first)
+        self.failureResultOf(second, InvalidConfiguration)
+
+    def test_a_change_from_elsewhere_is_followed(self) -> None:
+        self.successResultOf(self.store.commit([Put(key("pg"), service())], author="another process"))
+        self.assertEqual(self.ports(), [5432, 7000])
+
+    def test_a_reloaded_file_replaces_what_it_declared(self) -> None:
+        moved = evolve(DECLARED, body=service(7001, id="declared"))
+        self.configuration.reload(Config("proxy.yaml", resources=(moved,)))
+        self.assertEqual(self.ports(), [7001])
+
+    def test_a_file_that_cannot_be_used_is_shown_and_changes_nothing(self) -> None:
+        self.configuration.refuse([Problem("admin.listen", "bad_value", "is no address")])
+        self.assertEqual([str(p) for p in self.configuration.problems()], ["admin.listen: is no address"])
+        self.assertEqual(self.ports(), [7000])
+        self.configuration.reload(Config("proxy.yaml"))
+        self.assertEqual(self.configuration.problems(), ())
+
+    def test_a_file_wins_over_the_store_and_the_conflict_is_shown(self) -> None:
+        self.successResultOf(self.change(Put(key("pg"), service())))
+        rival = Document(key("rival"), service(5432, id="rival"), origin="proxy.yaml")
+        self.configuration.reload(Config("proxy.yaml", resources=(rival,)))
+        self.assertEqual([listener.owner for listener in self.applied[-1].listeners], ["otoroshi:tcp-services/rival"])
+        (problem,) = self.configuration.problems()
+        self.assertTrue(problem.path.startswith("otoroshi:tcp-services/pg"), problem)
+        # What was wrong before does not stand in the way of another change.
+        self.successResultOf(self.change(Put(key("other"), service(6000, id="other"))))
+        self.assertEqual(self.ports(), [5432, 6000])
+
+    def test_before_the_start_a_reload_applies_nothing(self) -> None:
+        applied: list[Snapshot] = []
+        configuration = LiveConfiguration(MemoryStore(), Config("a"), applied.append)
+        configuration.reload(Config("b", resources=(DECLARED,)))
+        self.assertEqual(applied, [])
+        self.successResultOf(configuration.start())
+        self.assertEqual(len(applied), 1)
+        self.assertIsNotNone(configuration.snapshot.upstreams)
