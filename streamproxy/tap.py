@@ -104,7 +104,7 @@ def _store(reactor: Any, config: Config) -> ConfigStore:
 
     if config.store.type is StoreType.MEMORY:
         return MemoryStore()
-    return SqliteStore(Path(config.store.path), reactor)
+    return SqliteStore(config.store.path, reactor)
 
 
 def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> Any:
@@ -124,5 +124,7 @@ def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> An
         settings = evolve(settings, keys=(*settings.keys, key))
         credentials = Credentials(key.key.value if is_new else "", str(kept) if kept else "")
     service.credentials = credentials
-    app = AdminApp(configuration, service, settings, uuid=lambda: str(uuid.uuid4()))
-    return AdminPort(reactor, settings, app.site())
+    app = AdminApp(
+        configuration, service, settings, uuid=lambda: str(uuid.uuid4()), clock=time.time, ready=service.ready
+    )
+    return AdminPort(reactor, settings, app.site(reactor))

@@ -192,15 +192,23 @@ for _tag, _construct in {
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _construct)
 _Loader.add_constructor(None, _unknown)
 
-# The first pattern that matches a plain scalar gives it its tag, so integers come before other numbers.
-for _tag, _pattern, _first in (
-    ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
-    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
-    ("int", _INTEGER, list("-+0123456789")),
-    ("float", _NUMBER, list("-+.0123456789")),
-    ("merge", re.compile("<<"), ["<"]),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern.pattern})\Z"), _first)
+# The tag of a plain scalar is that of the first pattern it matches, so integers come before other numbers.
+_CORE_SCHEMA = (
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", "true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", _INTEGER.pattern, list("-+0123456789")),
+    ("float", _NUMBER.pattern, list("-+.0123456789")),
+    ("merge", "<<", ["<"]),
+)
+
+
+def resolve_as_core_schema(class_: Any) -> None:
+    """Make a loader or a dumper of PyYAML's take plain scalars for what they are in YAML 1.2's core schema, too."""
+    for tag, pattern, first in _CORE_SCHEMA:
+        class_.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})\Z"), first)
+
+
+resolve_as_core_schema(_Loader)
 
 
 def _weigh(events: Iterator[Any]) -> None:

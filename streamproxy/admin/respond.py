@@ -24,7 +24,7 @@ from streamproxy.errors import (
 )
 from streamproxy.model import Json
 
-from .bodies import BodyError
+from .bodies import BodyError, resolve_as_core_schema
 
 # What is answered is data for programs: no browser may guess a type, run anything in it, frame it or keep it.
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -44,10 +44,13 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_DUMPER):
-    """Writes out what stands twice in a value: nobody wrote it as an alias."""
+    """Quotes all text that we or any other reader of YAML would take for something else, and writes no aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+resolve_as_core_schema(_Dumper)
 
 
 @frozen(auto_exc=True)

@@ -13,7 +13,7 @@ from ..model import ListenAddress, Listener, ListenerState, ListenerStatus, Rout
 from ..relay.engine import Engine
 from ..relay.serving import Serving
 from ..rules import Table
-from .plan import Bind, Running, Swap, Unbind, plan, running_of
+from .plan import Bind, Served, Swap, Unbind, plan, served
 
 # Seconds until a bind that failed is tried again: doubled each time, up to the last.
 RETRY_FIRST = 1.0
@@ -45,7 +45,7 @@ Binder = Callable[[Serving], BoundPort]
 class _Slot:
     """What became of one desired listener."""
 
-    running: Running
+    running: Served
     serving: Serving
     bound: BoundPort | None = None
     error: str = ""
@@ -100,7 +100,7 @@ class Reconciler:
     # The steps
 
     def _bind(self, listener: Listener, snapshot: Snapshot) -> None:
-        slot = _Slot(running_of(snapshot, listener), self._serving(listener, snapshot))
+        slot = _Slot(served(snapshot, listener), self._serving(listener, snapshot))
         self._slots[listener.address] = slot
         self._try_bind(slot)
 
@@ -128,7 +128,7 @@ class Reconciler:
 
     def _swap(self, listener: Listener, snapshot: Snapshot) -> None:
         slot = self._slots[listener.address]
-        slot.running = running_of(snapshot, listener)
+        slot.running = served(snapshot, listener)
         slot.serving = self._serving(listener, snapshot)
         if slot.bound is not None:
             slot.bound.swap(slot.serving)

@@ -63,6 +63,7 @@ class ProxyService(Service):
         self._close_store = close_store
         self._started = False
         self._applied = False
+        self._failed = False
         self._attachments: list[Opened] = []
         self._signals: dict[int, Any] = {}
         self._privileged = False
@@ -106,6 +107,8 @@ class ProxyService(Service):
             return
         self._started = True
         self._configuration.start().addCallbacks(self._ready, self._cannot_start)
+        if self._failed:
+            raise SystemExit(1)
 
     def _ready(self, _: None) -> None:
         self._applied = True
@@ -119,8 +122,12 @@ class ProxyService(Service):
             stream.flush()
 
     def _cannot_start(self, failure: Failure) -> None:
+        self._failed = True
         self._log.critical("cannot start: {why}", why=failure.getErrorMessage())
-        self._reactor.callWhenRunning(self._reactor.stop)
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"cannot start: {failure.getErrorMessage()}\n")
+        if self._reactor.running:
+            self._reactor.stop()
 
     def reload(self) -> None:
         """Read the configuration file again. What cannot be used changes nothing, and is logged and shown."""

@@ -58,7 +58,10 @@ class Assembled:
 
 def _tcp_service(key: Key, body: Any) -> tuple[Decoded | None, tuple[Problem, ...]]:
     service, problems = otoroshi.decode(body, id=key.id)
-    return (None if service is None else otoroshi.expose(key, service)), problems
+    if service is None:
+        return None, problems
+    unserved = tuple(otoroshi.unserved(service))
+    return (None if unserved else otoroshi.expose(key, service)), unserved
 
 
 def _verbatim(
@@ -193,6 +196,8 @@ def _static_listeners(static: Iterable[StaticListener], claims: Claims) -> Part:
 def _unsupported(entry: StaticListener) -> Iterator[Problem]:
     if entry.tls and entry.address.transport is Transport.UDP:
         yield Problem(f"{entry.path}.tls", "unsupported", "TLS over UDP is not supported")
+    elif entry.tls:
+        yield Problem(f"{entry.path}.tls", "unsupported", "terminating TLS is not served yet")
     if entry.proxy_protocol:
         yield Problem(f"{entry.path}.proxy_protocol", "unsupported", "the PROXY protocol is not supported")
     if entry.proxy_protocol_to_upstream:

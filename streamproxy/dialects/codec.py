@@ -115,13 +115,13 @@ def between(low: int, high: int) -> Callable[[int], int]:
 
 def bounded(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """The first ``MOST_PROBLEMS`` of ``problems``, and a last one that says so where there are more."""
-    bounded: list[Problem] = []
+    kept: list[Problem] = []
     for problem in problems:
-        if len(bounded) == MOST_PROBLEMS:
-            bounded.append(Problem("", "bad_value", f"more than {MOST_PROBLEMS} problems: the rest is not shown"))
+        if len(kept) == MOST_PROBLEMS:
+            kept.append(Problem("", "bad_value", f"more than {MOST_PROBLEMS} problems: the rest is not shown"))
             break
-        bounded.append(problem)
-    return tuple(bounded)
+        kept.append(problem)
+    return tuple(kept)
 
 
 Port = Annotated[int, Via(int, between(1, 65535))]

@@ -63,7 +63,10 @@ class AdminTls:
 
 @frozen
 class AdminSettings:
-    """``allow``: callers from elsewhere get 403; empty allows everybody. ``max_body`` in bytes."""
+    """
+    ``allow``: callers from elsewhere get 403; empty allows everybody. ``max_body`` in bytes. Without ``require_key``
+    nobody has to prove anything (APISIX's ``admin_key_required: false``), and everybody is an administrator.
+    """
 
     listen: Address = Address("127.0.0.1", 9180)
     keys: tuple[AdminKey, ...] = ()
@@ -71,6 +74,7 @@ class AdminSettings:
     allow: tuple[Network, ...] = ()
     tls: AdminTls | None = None
     max_body: int = 1_572_864
+    require_key: bool = True
 
 
 class StoreType(enum.Enum):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..model import Address, Ended, Ending, Facts, ListenAddress
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
-# Datagrams taken in one wake-up, empty ones included, so that a flood does not keep everything else waiting: roughly,
-# of all sockets together, and at most, of the clients' before the nodes' get a turn.
+# Datagrams taken in one wake-up, empty ones included, so that a flood does not keep everything else waiting: of all
+# sockets together (the clients' last turn may exceed it), and of the clients' before the nodes' get their turn.
 BUDGET = 128
 LISTENER_BUDGET = 64
 # UDP's length field allows no more, so nothing is ever cut short (RFC 768).
@@ -44,8 +45,15 @@ class DatagramProxy:
     ``sock`` is bound and non-blocking, and belongs to the proxy from here on. ``router`` and ``limits`` may be
     replaced at any time; sessions that are open keep what they have. ``record`` gets each session's record when it
     has ended; datagrams that never got a session are in ``counters`` only, since a flood must not become a log.
-    ``ids`` names sessions, ``now`` is seconds since the epoch, ``open_socket`` is called with family and type.
+    ``ids`` names sessions, ``now`` is seconds since the epoch, ``open_socket`` is called with family and type,
+    ``largest`` is the largest datagram relayed (in bytes; a larger one is dropped whole). Raises ``OSError`` when the
+    kernel has no descriptor left.
+
+    All its sockets hang on an epoll of its own, and only that is known to the reactor: what the reactor spends on an
+    event is then spent once for all datagrams that have arrived meanwhile, not once for each socket.
     """
+
+    _log: ClassVar[Logger] = Logger()
 
     reactor: Reactor
     _sock: socket.socket
@@ -76,10 +84,14 @@ class DatagramProxy:
     _waiters: list[Deferred[None]] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._bound = bound_socket(self._sock)
         self.address = Address(*self._sock.getsockname()[:2])
         self.buffer = memoryview(bytearray(self.largest))
-        self._epoll = select.epoll()
+        try:
+            self._bound = bound_socket(self._sock)
+            self._epoll = select.epoll()
+        except OSError:
+            self._sock.close()
+            raise
         self.watch(self._sock, self._read_clients)
 
     def start(self) -> None:
@@ -249,7 +261,11 @@ class DatagramProxy:
 
     def ended(self, session: DatagramSession, ended: Ended) -> None:
         self._forget(session)
-        self._record(ended)
+        try:
+            session.routed.release()
+            self._record(ended)
+        except Exception:  # noqa: BLE001 - whatever they are, the other sessions are not to suffer
+            self._log.failure("the end of a UDP session could not be recorded")
         if self._closing:
             self._close_if_done()
 
@@ -281,11 +297,11 @@ class DatagramProxy:
         return "udp"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has stopped watching the socket. Unless it stops altogether, the listener goes on."""
+        """The reactor watches no more: because it stops, or for an exception here, in spite of which we go on."""
         if self._closed:
             return
         if reason.check(ConnectionLost):
             self.close()
             return
-        # An exception, which the reactor has logged. What caused it has been taken off its socket by then.
+        # The reactor has logged it, and the datagram that caused it is off its socket.
         self.reactor.addReader(self)

@@ -34,8 +34,8 @@ _UNREACHABLE = frozenset(
         errno.ENOPROTOOPT,
     }
 )
-# The process or the machine has no more to give, whatever the node.
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
+# The process or the machine has no more to give, whatever the node: descriptors, memory, watches, local ports.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN})
 
 OpenSocket: TypeAlias = Callable[[int, int], socket.socket]
 Data: TypeAlias = "bytes | memoryview"
@@ -68,7 +68,9 @@ class Keeper(Protocol):
         """The client's next datagram belongs to a new session. Idempotent."""
         ...
 
-    def ended(self, session: DatagramSession, ended: Ended) -> None: ...
+    def ended(self, session: DatagramSession, ended: Ended) -> None:
+        """Forget the session, release its node, keep the record."""
+        ...
 
 
 @define(eq=False)
@@ -157,7 +159,6 @@ class DatagramSession:
             keeper.unwatch(self._socket)
             self._socket.close()
             self._socket = self._send = self._receive = None
-        self.routed.release()
         keeper.ended(self, self._record(ending, detail))
 
     def _record(self, ending: Ending, detail: str) -> Ended:
@@ -257,7 +258,8 @@ class DatagramSession:
 
     def read(self, now: float) -> int:
         """
-        Take one datagram of the node's, or learn of an error; 1, whatever it was. ``now`` is on the reactor's clock.
+        Take one datagram of the node's, or learn of an error. One and no more: what is left is told again, after the
+        others had their turn, and looking for more would cost as much as half a datagram when there is none.
         """
         receive = self._receive
         if receive is None:

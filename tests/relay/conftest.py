@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from .loop import Loop
+from .udp_kit import Town
 
 
 @pytest.fixture
@@ -35,3 +36,11 @@ def connected_pair() -> tuple[socket.socket, socket.socket]:
     ours.setblocking(False)
     peers.settimeout(5)
     return ours, peers
+
+
+@pytest.fixture
+def town(loop: Loop) -> Iterator[Town]:
+    """Clients, nodes and UDP proxies."""
+    town = Town(loop)
+    yield town
+    town.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -149,6 +150,8 @@ class SqliteStore:
             return self._given_pool
         if self._own_pool is None:
             self._own_pool = ThreadPool(0, 1, "streamproxy-store")
+            # A store that nobody closed must not keep the process from ending.
+            self._own_pool.threadFactory = functools.partial(threading.Thread, daemon=True)  # type: ignore[assignment]
             self._own_pool.start()
         return self._own_pool
 

@@ -22,9 +22,6 @@ class Watchers:
         self._untold: list[Loaded] = []
         self._telling = False
 
-    def __bool__(self) -> bool:
-        return bool(self._watchers)
-
     def add(self, changed: Callable[[Loaded], None]) -> None:
         self._watchers.append(changed)
 

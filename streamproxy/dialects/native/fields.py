@@ -14,6 +14,7 @@ from ..hostname import canonical_host
 # What can be guessed is worse than no key at all.
 FEWEST_SECRET_CHARACTERS: Final = 8
 MOST_CHARACTERS: Final = 1000
+MOST_FORMAT_CHARACTERS: Final = 10_000
 FEWEST_SECONDS: Final = 0.001
 MOST_SECONDS: Final = 366 * 86400.0
 
@@ -88,6 +89,20 @@ def path(text: str) -> str:
     return text
 
 
+def log_path(text: str) -> str:
+    """A path of the file system, or ``-`` for standard output."""
+    if text.startswith("syslog:"):
+        raise ValueError("expected a file or -: writing to syslog is not supported")
+    return path(text)
+
+
+def log_format(text: str) -> str:
+    """``json``, ``otoroshi``, or a format string, which makes one line."""
+    if not 1 <= len(text) <= MOST_FORMAT_CHARACTERS or not text.isprintable():
+        raise ValueError(f"expected 1 to {MOST_FORMAT_CHARACTERS} printable characters")
+    return text
+
+
 def duration(value: Any) -> float:
     """Seconds, as a number or as text with a unit: ``3``, ``0.5``, ``3s``, ``500ms``, ``10m``, ``1h``."""
     match value:
@@ -114,5 +129,7 @@ Identifier = Annotated[str, Via(str, identifier)]
 ClientId = Annotated[str, Via(str, client_id)]
 ServerName = Annotated[str, Via(str, server_name)]
 PathText = Annotated[str, Via(str, path)]
+LogPath = Annotated[str, Via(str, log_path)]
+LogFormat = Annotated[str, Via(str, log_format)]
 Duration = Annotated[float, Via(Any, duration)]
 Count = Annotated[int, Via(int, between(1, 10_000_000))]

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+import os
+from collections.abc import Hashable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, frozen
 
 from streamproxy.errors import InvalidConfiguration, Problem
 from streamproxy.model import (
     AccessLogSettings,
-    Address,
     AdminClient,
     AdminKey,
     AdminSettings,
     AdminTls,
     Limits,
-    Network,
     Role,
-    Secret,
     StoreSettings,
     StoreType,
     TlsSettings,
 )
 
 from ..codec import Via
-from .fields import ClientId, Count, Duration, Identifier, Listen, LogPath, NetworkText, PathText, SecretText, ServerName
+from .fields import (
+    ClientId,
+    Count,
+    Duration,
+    Identifier,
+    Listen,
+    LogFormat,
+    LogPath,
+    NetworkText,
+    PathText,
+    SecretText,
+    ServerName,
+)
+
+_ADMIN = AdminSettings()
+_STORE = StoreSettings()
+_LIMITS = Limits()
 
 
 @frozen
@@ -45,23 +58,14 @@ class ClientEntry:
     role: Role
 
 
-@frozen
-class AdminTlsSection:
-    cert: PathText
-    key: PathText
-    client_ca: PathText | None = None
-
-    def settings(self, directory: Path) -> AdminTls:
-        return AdminTls(
-            resolved(directory, self.cert), resolved(directory, self.key), _optional(directory, self.client_ca)
-        )
-
-
-def _keys(entries: tuple[KeyEntry, ...]) -> tuple[AdminKey, ...]:
-    """The keys, if neither a name nor a key stands there twice: the log names callers, and a key has one role."""
-    _unique("name", [entry.name for entry in entries])
-    _unique("key", [entry.key for entry in entries])
-    return tuple(AdminKey(entry.name, entry.key, entry.role) for entry in entries)
+def admin_keys(entries: tuple[KeyEntry | None, ...]) -> tuple[AdminKey, ...]:
+    """
+    The keys, where no name and no key is there twice: the audit log knows callers by name, and a key has one role.
+    ``None`` keeps the place of an entry that counts for nothing. Raises ``InvalidConfiguration``.
+    """
+    _unique("name", [entry and entry.name for entry in entries])
+    _unique("key", [entry and entry.key for entry in entries])
+    return tuple(AdminKey(entry.name, entry.key, entry.role) for entry in entries if entry is not None)
 
 
 def _clients(entries: tuple[ClientEntry, ...]) -> tuple[AdminClient, ...]:
@@ -69,16 +73,113 @@ def _clients(entries: tuple[ClientEntry, ...]) -> tuple[AdminClient, ...]:
     return tuple(AdminClient(entry.id, entry.secret, entry.role) for entry in entries)
 
 
-def _unique(field: str, values: list[str] | list[Secret]) -> None:
-    places: dict[str | Secret, int] = {}
-    problems = [
-        Problem(f"[{index}].{field}", "conflict", f"is that of [{places[value]}] too")
+def _unique(name: str, values: Sequence[Hashable | None]) -> None:
+    first: dict[Hashable, int] = {}
+    problems = tuple(
+        Problem(f"[{index}].{name}", "conflict", f"is the {name} of [{first[value]}] already")
         for index, value in enumerate(values)
-        if places.setdefault(value, index) != index
-    ]
+        if value is not None and first.setdefault(value, index) != index
+    )
     if problems:
-        raise InvalidConfiguration(tuple(problems))
+        raise InvalidConfiguration(problems)
 
 
-Keys = Annotated[tuple[AdminKey, ...], Via(tuple[KeyEntry, ...], _keys)]
-Clients = Annotated[tuple[AdminClient, ...], Via(tuple[ClientEntry, ...], _clients)]
+@frozen
+class AdminTlsSection:
+    cert: PathText
+    key: PathText
+    client_ca: PathText | None = None
+
+    def settings(self, directory: Path) -> AdminTls:
+        client_ca = None if self.client_ca is None else resolved(directory, self.client_ca)
+        return AdminTls(resolved(directory, self.cert), resolved(directory, self.key), client_ca)
+
+
+@frozen
+class AdminSection:
+    listen: Listen = _ADMIN.listen
+    keys: Annotated[tuple[AdminKey, ...], Via(tuple[KeyEntry, ...], admin_keys)] = ()
+    clients: Annotated[tuple[AdminClient, ...], Via(tuple[ClientEntry, ...], _clients)] = ()
+    allow: tuple[NetworkText, ...] = ()
+    tls: AdminTlsSection | None = None
+
+    def settings(self, directory: Path) -> AdminSettings:
+        tls = None if self.tls is None else self.tls.settings(directory)
+        return AdminSettings(self.listen, self.keys, self.clients, self.allow, tls)
+
+
+@frozen
+class StoreSection:
+    type: StoreType = _STORE.type
+    path: PathText = _STORE.path
+
+    def settings(self, directory: Path) -> StoreSettings:
+        return StoreSettings(self.type, resolved(directory, self.path))
+
+
+@frozen
+class TlsSection:
+    certificates: PathText | None = None
+    client_ca: PathText | None = None
+    fallback_sni: ServerName | None = None
+
+    def settings(self, directory: Path) -> TlsSettings:
+        certificates = None if self.certificates is None else resolved(directory, self.certificates)
+        client_ca = None if self.client_ca is None else resolved(directory, self.client_ca)
+        return TlsSettings(certificates, client_ca, self.fallback_sni)
+
+
+@frozen
+class AccessLogSection:
+    path: LogPath
+    format: LogFormat = "json"
+
+    def settings(self, directory: Path) -> AccessLogSettings:
+        return AccessLogSettings("-" if self.path == "-" else resolved(directory, self.path), self.format)
+
+
+@frozen
+class StreamProxySection:
+    """The lists of entries, which :mod:`~streamproxy.dialects.stream_proxy` reads."""
+
+    tcp: Any = ()
+    udp: Any = ()
+
+
+@frozen
+class MetricsSection:
+    listen: Listen
+
+
+@frozen
+class LimitsSection:
+    max_sessions: Count | None = _LIMITS.max_sessions
+    max_sessions_per_client: Count | None = _LIMITS.max_sessions_per_client
+    max_udp_sessions: Count = _LIMITS.max_udp_sessions
+    sniff_timeout: Duration = _LIMITS.sniff_timeout
+    handshake_timeout: Duration = _LIMITS.handshake_timeout
+    connect_timeout: Duration = _LIMITS.connect_timeout
+    idle_timeout: Duration = _LIMITS.idle_timeout
+    udp_idle_timeout: Duration = _LIMITS.udp_idle_timeout
+    shutdown_timeout: Duration = _LIMITS.shutdown_timeout
+
+    def settings(self) -> Limits:
+        return Limits(**asdict(self))
+
+
+def resolved(directory: Path, path: str) -> str:
+    """``path`` as seen from ``directory``, which is absolute."""
+    return os.path.normpath(directory / path)
+
+
+def exposed(admin: AdminSettings, path: str) -> Problem | None:
+    """
+    What is wrong with an Admin API that others than this machine can reach and that nobody has to prove anything to.
+    ``path`` is where it was told to listen.
+    """
+    if ip_address(admin.listen.host).is_loopback or (admin.require_key and (admin.keys or admin.clients)):
+        return None
+    message = (
+        f"{admin.listen} can be reached from elsewhere: configure admin.keys or admin.clients, or listen on 127.0.0.1"
+    )
+    return Problem(path, "bad_value", message)

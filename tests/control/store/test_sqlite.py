@@ -437,9 +437,11 @@ class TestBadFiles:
     def test_a_file_in_place_of_its_directory(self, tmp_path: Path, reactor: PumpedReactor) -> None:
         (tmp_path / "file").touch()
         path = tmp_path / "file" / "store.db"
-        assert self.failure(reactor, SqliteStore(str(path), reactor)) == (
+        store = SqliteStore(str(path), reactor)
+        assert self.failure(reactor, store) == (
             f"{path} cannot be made (Not a directory): make {path.parent} writable"
         )
+        reactor.result_of(store.close())
 
     def test_one_that_is_full(self, path: Path, reactor: PumpedReactor, open_store: Callable[..., SqliteStore]) -> None:
         store = open_store()
@@ -505,7 +507,7 @@ def test_where_an_unprivileged_process_cannot_write(mode: int, limit: str, expec
             [sys.executable, "-c", UNWRITABLE, directory, limit], capture_output=True, text=True, check=False
         )
         Path(directory).chmod(0o700)
-    assert (done.stdout, done.stderr) == (expected.format(directory) + "\n", "")
+    assert done.stdout == expected.format(directory) + "\n", done.stderr
 
 
 class TestSchema:

@@ -1,0 +1,87 @@
+"""The ``streamproxy`` command: what can be asked about a configuration without running it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from . import __version__
+from .dialects.assemble import assemble
+from .dialects.native import load_config
+from .errors import InvalidConfiguration
+from .model import AdminSettings, Config, StoreType
+
+_DESCRIPTION = """\
+Asks about configurations of streamproxy, a proxy for TCP, UDP and TLS, without running it.
+The proxy itself is started with `twistd -n streamproxy --config FILE`."""
+
+_CHECK = """\
+Reads the configuration FILE (YAML, or JSON where the name ends in .json), with ${NAME} replaced from the environment,
+as the proxy would. Every problem is printed on standard error as `path: what`, and the exit status is 1. Without
+problems the status is 0, and a summary says what the proxy would do. Nothing is started and nothing is written."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with ``argv`` (default: that of the process) and answer its exit status."""
+    arguments = _parser().parse_args(argv)
+    return int(arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="streamproxy", description=_DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"streamproxy {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    check = commands.add_parser(
+        "check", help="say everything that is wrong with a configuration file", description=_CHECK, formatter_class=raw
+    )
+    check.set_defaults(run=_check)
+    check.add_argument("file", metavar="FILE", help="the configuration file")
+    return parser
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    file: str = arguments.file
+    try:
+        config = load_config(file, os.environ)
+    except InvalidConfiguration as error:
+        for problem in error.problems:
+            print(_printable(str(problem)), file=sys.stderr)
+        return 1
+    print(f"{_printable(file)} is fine")
+    for name, value in _summary(config):
+        print(f"  {name:<10} {_printable(value)}")
+    return 0
+
+
+def _summary(config: Config) -> Iterator[tuple[str, str]]:
+    snapshot = assemble(config.resources, static=config.stream_proxy, limits=config.limits).snapshot
+    transports = Counter(listener.address.transport.value for listener in snapshot.listeners)
+    yield "listeners", _counted(transports) or "none"
+    yield "documents", _counted(Counter(document.key.kind for document in config.resources)) or "none"
+    store = config.store
+    yield "store", "memory" if store.type is StoreType.MEMORY else f"{store.type.value} in {store.path}"
+    yield "admin", "off" if config.admin is None else _admin(config.admin)
+    if config.ignored:
+        yield "ignored", ", ".join(config.ignored)
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in numbers.items())
+
+
+def _admin(admin: AdminSettings) -> str:
+    where = f"{'https' if admin.tls else 'http'}://{admin.listen}/"
+    if not admin.require_key:
+        return f"{where}, open to everybody"
+    if not admin.keys and not admin.clients:
+        return f"{where}, with a key that is made at the first start"
+    return f"{where}, {_counted({'keys': len(admin.keys), 'clients': len(admin.clients)})}"
+
+
+def _printable(text: str) -> str:
+    """What a file says may not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,223 @@
+"""The configuration file as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from attrs import evolve, frozen
+
+from streamproxy.errors import InvalidConfiguration, Problem
+from streamproxy.model import (
+    AccessLogSettings,
+    Address,
+    AdminSettings,
+    Config,
+    Document,
+    Json,
+    Limits,
+    ListenAddress,
+    StaticListener,
+    Transport,
+)
+
+from ..assemble import assemble
+from ..claims import Claims
+from ..codec import bounded, kind_of, structure
+from ..stream_proxy import expand
+from . import apisix_config
+from .apisix_config import EXPORT_ADDR, Apisix, Deployment, NginxConfig, PluginAttr, is_given
+from .environment import substitute
+from .resources import declared
+from .settings import (
+    AccessLogSection,
+    AdminSection,
+    LimitsSection,
+    MetricsSection,
+    StoreSection,
+    StreamProxySection,
+    TlsSection,
+    exposed,
+)
+from .source import parse, read
+
+T = TypeVar("T")
+
+
+@frozen
+class Sections:
+    """The keys of our own at the top of a file."""
+
+    admin: Any = None
+    store: Any = None
+    stream_proxy: Any = None
+    tls: Any = None
+    resources: Any = None
+    access_log: Any = None
+    metrics: Any = None
+    limits: Any = None
+
+
+def load_config(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Config:
+    """
+    What the configuration file ``path`` says: JSON where the name ends in ``.json``, else YAML.
+
+    Raises ``InvalidConfiguration`` with everything that is wrong with it, each with its path in the file.
+    """
+    file = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link away from its directory
+    tree, problems = parse(read(file), is_json=file.suffix == ".json")
+    return decode(tree, file, environ, problems)
+
+
+def decode(tree: Json, file: Path, environ: Mapping[str, str], problems: Iterable[Problem] = ()) -> Config:
+    """
+    The same for what was read from ``file`` (an absolute path), and the ``problems`` that were found doing so. Nothing
+    in ``tree`` is deeper than :data:`~streamproxy.dialects.native.composer.MOST_DEPTH`.
+    """
+    tree, unset = substitute(tree, environ)
+    if not isinstance(tree, dict):
+        problem = Problem("", "wrong_type", f"expected an object at the top, got {kind_of(tree)}")
+        raise InvalidConfiguration((*problems, *unset, problem))
+    reader = _Reader(tree, file)
+    config = reader.config()
+    # Where a reference could not be replaced it still stands, and that it is no number is no news.
+    told = {problem.path for problem in unset}
+    found = (*problems, *unset, *(problem for problem in reader.problems if problem.path not in told))
+    if found:
+        raise InvalidConfiguration(bounded(found))
+    return config
+
+
+class _Reader:
+    """Reads one tree. ``problems`` are complete when ``config`` has been called."""
+
+    def __init__(self, tree: Mapping[str, Any], file: Path) -> None:
+        self.problems: list[Problem] = []
+        self._tree = tree
+        self._file = str(file)
+        self._directory = file.parent
+        self._claims = Claims()
+
+    def config(self) -> Config:
+        """The configuration; where something is a problem, something else."""
+        own = {key: value for key, value in self._tree.items() if key not in apisix_config.KEYS}
+        self.problems += structure(own, Sections, forbid_extra=True)[1]
+        self.problems += apisix_config.conflicts(self._tree)
+        apisix = self._section("apisix", Apisix, strict=False) or Apisix()
+        admin = self._admin(apisix)
+        metrics = self._metrics()
+        static = self._static(apisix)
+        limits = (self._section("limits", LimitsSection) or LimitsSection()).settings()
+        store = self._section("store", StoreSection) or StoreSection()
+        tls = self._section("tls", TlsSection) or TlsSection()
+        fallback_sni = tls.fallback_sni or apisix.ssl.fallback_sni
+        return Config(
+            path=self._file,
+            admin=admin,
+            store=store.settings(self._directory),
+            stream_proxy=static,
+            tls=evolve(tls, fallback_sni=fallback_sni).settings(self._directory),
+            resources=self._resources(static, limits),
+            access_log=self._access_log(),
+            metrics=metrics,
+            limits=limits,
+            ignored=apisix_config.ignored(self._tree, apisix),
+        )
+
+    def _section(self, name: str, type_: type[T], *, strict: bool = True) -> T | None:
+        """The section ``name``, its defaults if it is not given, ``None`` if something is wrong with it."""
+        return type_() if self._tree.get(name) is None else self._given(name, type_, strict=strict)
+
+    def _given(self, name: str, type_: type[T], *, strict: bool = True) -> T | None:
+        value = self._tree.get(name)
+        if value is None:
+            return None
+        section, problems = structure(value, type_, forbid_extra=strict, null_is_absent=True)
+        self.problems += [problem.under(name) for problem in problems]
+        return section
+
+    def _admin(self, apisix: Apisix) -> AdminSettings | None:
+        given = self._tree.get("admin")
+        if (given is False and apisix.enable_admin) or (isinstance(given, dict) and apisix.enable_admin is False):
+            message = "contradicts admin, which is given too: keep one of them"
+            self.problems.append(Problem("apisix.enable_admin", "conflict", message))
+        section = AdminSection() if given is False else self._section("admin", AdminSection)
+        deployment = self._section("deployment", Deployment, strict=False)
+        is_off = given is False or (given is None and apisix.serves_admin is False)
+        if is_off or section is None or deployment is None:
+            return None
+        own = section.settings(self._directory)
+        admin = apisix_config.admin_settings(own, self._tree, deployment.admin, self._directory)
+        ours = not is_given(self._tree, "deployment.admin") or is_given(self._tree, "admin.listen")
+        path = "admin.listen" if ours else "deployment.admin.admin_listen"
+        problem = exposed(admin, path)
+        if problem is not None:
+            self.problems.append(problem)
+        self._take(admin.listen, path)
+        return admin
+
+    def _metrics(self) -> Address | None:
+        attributes = self._section("plugin_attr", PluginAttr, strict=False)
+        section = self._given("metrics", MetricsSection)
+        if section is not None:
+            self._take(section.listen, "metrics.listen")
+            return section.listen
+        if attributes is None or not is_given(self._tree, EXPORT_ADDR):
+            return None
+        address = attributes.prometheus.address
+        if address is not None:
+            self._take(address, EXPORT_ADDR)
+        return address
+
+    def _take(self, address: Address, path: str) -> None:
+        """The TCP port is for what stands at ``path``. The kernel finds a free one in place of 0."""
+        if address.port == 0:
+            return
+        listen = ListenAddress(Transport.TCP, address.host, address.port)
+        owner = self._claims.owner(listen)
+        if owner is not None:
+            self.problems.append(Problem(path, "conflict", f"{address} is already taken by {owner}"))
+        self._claims.take(listen, path)
+
+    def _static(self, apisix: Apisix) -> tuple[StaticListener, ...]:
+        is_ours = is_given(self._tree, "stream_proxy")
+        path = "stream_proxy" if is_ours else "apisix.stream_proxy"
+        section = self._section("stream_proxy", StreamProxySection) if is_ours else apisix.stream_proxy
+        if section is None:
+            return ()
+        default = apisix.proxy_protocol
+        tcp, tcp_problems = expand(
+            section.tcp,
+            Transport.TCP,
+            f"{path}.tcp",
+            claims=self._claims,
+            proxy_protocol=default.enable_tcp_pp,
+            proxy_protocol_to_upstream=default.enable_tcp_pp_to_upstream,
+        )
+        udp, udp_problems = expand(section.udp, Transport.UDP, f"{path}.udp", claims=self._claims)
+        self.problems += (*tcp_problems, *udp_problems)
+        return (*tcp, *udp) if is_ours or apisix.serves_streams else ()
+
+    def _resources(self, static: tuple[StaticListener, ...], limits: Limits) -> tuple[Document, ...]:
+        """The documents, seen to work with one another."""
+        found = declared(self._tree.get("resources"), self._file)
+        assembled = assemble(found.documents, static=static, limits=limits)
+        self.problems += found.problems
+        for each in assembled.problems:
+            self.problems.append(each.problem if each.key is None else each.problem.under(found.paths[each.key]))
+        for listener in assembled.snapshot.listeners:
+            owner = self._claims.owner(listener.address)
+            if listener.documents and owner is not None:
+                path, address = found.paths[listener.documents[0]], listener.address
+                message = f"port {address.port} on {address.interface} is already taken by {owner}"
+                self.problems.append(Problem(f"{path}.port", "conflict", message))
+        return found.documents
+
+    def _access_log(self) -> AccessLogSettings | None:
+        nginx = self._section("nginx_config", NginxConfig, strict=False)
+        section = self._given("access_log", AccessLogSection)
+        if section is None and nginx is not None:
+            section = nginx.stream.access_log_section
+        return None if section is None else section.settings(self._directory)
