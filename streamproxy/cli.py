@@ -12,7 +12,7 @@ from . import __version__
 from .dialects.assemble import assemble
 from .dialects.native import load_config
 from .errors import InvalidConfiguration
-from .model import AdminSettings, Config, StoreType
+from .model import AdminSettings, Config, Role, StoreType
 
 _DESCRIPTION = """\
 Asks about configurations of streamproxy, a proxy for TCP, UDP and TLS, without running it.
@@ -70,16 +70,17 @@ def _summary(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _counted(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in numbers.items())
+    return ", ".join(f"{what} {number}" for what, number in numbers.items())
 
 
 def _admin(admin: AdminSettings) -> str:
     where = f"{'https' if admin.tls else 'http'}://{admin.listen}/"
     if not admin.require_key:
         return f"{where}, open to everybody"
-    if not admin.keys and not admin.clients:
-        return f"{where}, with a key that is made at the first start"
-    return f"{where}, {_counted({'keys': len(admin.keys), 'clients': len(admin.clients)})}"
+    known = _counted({"keys": len(admin.keys), "clients": len(admin.clients)})
+    if Role.ADMIN in (*(key.role for key in admin.keys), *(client.role for client in admin.clients)):
+        return f"{where}, {known}"
+    return f"{where}, {known}; an admin key is made up at the start"
 
 
 def _printable(text: str) -> str:

@@ -8,21 +8,26 @@ with text keys, nested at most ``DEPTH`` deep: everything downstream may walk, c
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, cast
+from contextlib import suppress
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 import yaml
 from attrs import frozen
 
-from streamproxy.errors import StreamProxyError
+from streamproxy.dialects.native.source import parse as read_text
+from streamproxy.errors import InvalidConfiguration, StreamProxyError
 from streamproxy.model import Json
 
 # An Otoroshi service is five deep, an APISIX route perhaps ten.
 DEPTH = 64
-# PyYAML builds some 50,000 nodes a second at worst, and nothing else runs meanwhile.
-YAML_NODES = 50_000
+# Reading this much of YAML may take half a second, in which nothing else runs.
+YAML_CHARACTERS = 500_000
+YAML_VALUES = 25_000
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @frozen(auto_exc=True)
@@ -51,22 +56,20 @@ def parse_json(data: bytes) -> Json:
 
 def parse_yaml(data: bytes) -> Json:
     """
-    YAML 1.2's core schema, one document: ``yes`` and ``2020-01-01`` are text. Aliases count as what they stand for.
-
-    Raises :class:`BodyError`.
+    One document of YAML, which means what it would in the configuration file. Raises :class:`BodyError`.
     """
     text = _text(data)
+    if len(text) > YAML_CHARACTERS:
+        raise BodyError(f"more than {YAML_CHARACTERS} characters of YAML take too long to read: send JSON")
     try:
-        _weigh(yaml.parse(text, Loader=_BASE))
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - builds nothing but JSON values, see the class
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BodyError(f"not YAML: {error.problem or 'malformed'}{where}") from None
-    except yaml.YAMLError:
-        raise BodyError("not YAML: it holds characters that YAML does not allow") from None
-    except RecursionError:
-        raise BodyError(_TOO_DEEP) from None
+        # Where this is no YAML, the reader has the better words for it.
+        with suppress(yaml.YAMLError):
+            _weigh(yaml.parse(text, Loader=_LOADER))
+        value, problems = read_text(text, is_json=False)
+    except InvalidConfiguration as error:
+        raise BodyError(str(error)) from None
+    if problems:
+        raise BodyError("; ".join(map(str, problems)))
     return checked(value)
 
 
@@ -91,11 +94,8 @@ def parse_form(data: bytes) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def checked(value: object) -> Json:
-    """
-    ``value``, if it is a JSON value that can be written as UTF-8 and nests no deeper than it may. Raises
-    :class:`BodyError`.
-    """
+def checked(value: Json) -> Json:
+    """``value``, if it can be written as UTF-8 and nests no deeper than it may. Raises :class:`BodyError`."""
     pending: list[tuple[object, int]] = [(value, 0)]
     while pending:
         item, depth = pending.pop()
@@ -103,12 +103,10 @@ def checked(value: object) -> Json:
             raise BodyError(_TOO_DEEP)
         inner: Iterable[object] = ()
         if isinstance(item, dict):
-            if not all(isinstance(key, str) for key in item):
-                raise BodyError("the keys of an object have to be text")
             inner = item.values()
         elif isinstance(item, list):
             inner = item
-        pending.extend((value, depth + 1) for value in inner if isinstance(value, (dict, list)))
+        pending.extend((each, depth + 1) for each in inner if isinstance(each, (dict, list)))
     try:
         # The C encoder looks at every scalar far faster than a loop here could.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -116,7 +114,7 @@ def checked(value: object) -> Json:
         raise BodyError("half of a surrogate pair is no text") from None
     except ValueError:
         raise BodyError("a number is too large") from None
-    return cast("Json", value)
+    return value
 
 
 _TOO_DEEP = f"nested more than {DEPTH} deep"
@@ -140,102 +138,26 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-# libyaml's parser and ours understand the same; ours is for where PyYAML was built without it.
-_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_BASE):
-    """Knows the tags of JSON values and no others."""
-
-    yaml_constructors: dict[str | None, Any] = {}  # noqa: RUF012 - PyYAML's own registries, filled below
-    yaml_multi_constructors: dict[str | None, Any] = {}  # noqa: RUF012
-    yaml_implicit_resolvers: dict[str | None, Any] = {}  # noqa: RUF012
-
-
-def _integer(loader: Any, node: Any) -> int:
-    text = loader.construct_scalar(node)
-    if not _INTEGER.fullmatch(text) or len(text) > 20:
-        raise BodyError(f"{text[:80]!r} is no integer of at most 20 digits")
-    return int(text)
-
-
-def _number(loader: Any, node: Any) -> float:
-    text = loader.construct_scalar(node)
-    if not _NUMBER.fullmatch(text):
-        raise BodyError(f"{text[:80]!r} is no number")
-    return float(text)
-
-
-def _boolean(loader: Any, node: Any) -> bool:
-    text = str(loader.construct_scalar(node)).lower()
-    if text not in ("true", "false"):
-        raise BodyError(f"{text[:80]!r} is neither true nor false")
-    return text == "true"
-
-
-def _unknown(_: Any, node: Any) -> NoReturn:
-    raise BodyError(f"the tag {str(node.tag)[:80]!r} is not accepted")
-
-
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-
-for _tag, _construct in {
-    "null": lambda _loader, _node: None,
-    "bool": _boolean,
-    "int": _integer,
-    "float": _number,
-    "str": yaml.constructor.SafeConstructor.construct_yaml_str,
-    "seq": yaml.constructor.SafeConstructor.construct_yaml_seq,
-    "map": yaml.constructor.SafeConstructor.construct_yaml_map,
-}.items():
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _construct)
-_Loader.add_constructor(None, _unknown)
-
-# The tag of a plain scalar is that of the first pattern it matches, so integers come before other numbers.
-_CORE_SCHEMA = (
-    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", "true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", _INTEGER.pattern, list("-+0123456789")),
-    ("float", _NUMBER.pattern, list("-+.0123456789")),
-    ("merge", "<<", ["<"]),
-)
-
-
-def resolve_as_core_schema(class_: Any) -> None:
-    """Make a loader or a dumper of PyYAML's take plain scalars for what they are in YAML 1.2's core schema, too."""
-    for tag, pattern, first in _CORE_SCHEMA:
-        class_.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})\Z"), first)
-
-
-resolve_as_core_schema(_Loader)
-
-
-def _weigh(events: Iterator[Any]) -> None:
+def _weigh(events: Iterable[Any]) -> None:
     """
-    Go through the events of a document and refuse it before anything is built, if what it stands for is too much: ten
-    aliases of ten aliases of ten aliases are few bytes and many nodes.
+    Refuse what stands for more values than may be walked in one go, before anything is built of it: ten aliases of ten
+    aliases of ten aliases are few bytes.
     """
     weights: dict[str, int] = {}
     open_: list[tuple[str | None, int]] = []
     total = 0
     for event in events:
-        if isinstance(event, yaml.CollectionEndEvent):
+        if isinstance(event, yaml.AliasEvent):
+            total += weights.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_.pop()
             if anchor is not None:
                 weights[anchor] = total - before
-            continue
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in weights:
-                raise BodyError("an alias stands for nothing that came before it")
-            total += weights[event.anchor]
         elif isinstance(event, yaml.NodeEvent):
             total += 1
             if isinstance(event, yaml.CollectionStartEvent):
                 open_.append((event.anchor, total - 1))
-            elif event.anchor is not None:
-                weights[event.anchor] = 1
-        if total > YAML_NODES:
-            raise BodyError(f"more than {YAML_NODES} values: send JSON")
+        if total > YAML_VALUES:
+            raise BodyError(f"more than {YAML_VALUES} values of YAML take too long to read: send JSON")
         if len(open_) > DEPTH:
             raise BodyError(_TOO_DEEP)

@@ -84,15 +84,18 @@ class Gate(Resource):
 
     def too_large(self, request: Request) -> RefusedError:
         """What to answer before the body has come, because it is too much for this caller."""
-        if self.wants_body(request):
+        peer = _peer(request)
+        if not allowed(peer, self._settings.allow):
+            return _from_elsewhere(peer)
+        if self._credentials.identify(request.requestHeaders) is not None:
             return _too_large(self._settings.max_body)
-        self.failed_logins.add(_peer(request))
+        self.failed_logins.add(peer)
         return _unauthorized(request)
 
     def _admitted(self, request: Request) -> Caller:
         peer = _peer(request)
         if not allowed(peer, self._settings.allow):
-            raise RefusedError(403, "forbidden", f"{peer} is not among the addresses that may call this API")
+            raise _from_elsewhere(peer)
         self._check_host(request)
         identity = self._credentials.identify(request.requestHeaders)
         if identity is None:
@@ -141,6 +144,10 @@ class Gate(Resource):
 def _peer(request: Request) -> str:
     """The caller's IP address; empty where it has none (a UNIX socket)."""
     return str(getattr(request.getClientAddress(), "host", ""))
+
+
+def _from_elsewhere(peer: str) -> RefusedError:
+    return RefusedError(403, "forbidden", f"{peer} is not among the addresses that may call this API")
 
 
 def _too_large(most: int) -> RefusedError:

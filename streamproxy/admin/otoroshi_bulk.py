@@ -220,4 +220,3 @@ ACTIONS: Mapping[bytes, Action] = {
     b"PATCH": Action.PATCH,
     b"DELETE": Action.DELETE,
 }
-

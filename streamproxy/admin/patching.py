@@ -14,7 +14,7 @@ from attrs import frozen
 from streamproxy.errors import StreamProxyError
 from streamproxy.model import Json
 
-from .bodies import BodyError, checked, parse_json
+from .bodies import DEPTH, BodyError, checked, parse_json
 
 MOST_OPERATIONS = 1000
 # Twenty copies of the whole into itself would make a million times as much of it.
@@ -42,7 +42,8 @@ def apply_patch(document: Json, operations: Json) -> Json:
     """
     result: Any = copy.deepcopy(document)
     copied = 0
-    for index, operation in enumerate(_operations(operations)):
+    # A value that is added becomes part of the result, where later operations may change it.
+    for index, operation in enumerate(copy.deepcopy(_operations(operations))):
         where = f"operation {index}"
         if operation["op"] == "copy":
             copied += _size(_at(result, operation.get("from"), where))
@@ -62,12 +63,12 @@ def apply_paths(document: Json, values: Iterable[tuple[str, Json]]) -> Json:
     result: Any = copy.deepcopy(document)
     for path, value in values:
         parts = path.split(".")
-        if not all(parts):
+        if not all(parts) or len(parts) > DEPTH:
             raise PatchError(f"{path[:80]!r} is no path of a field")
         holder = result
         for part in parts[:-1]:
             holder = _step(holder, part, path)
-        _put(holder, parts[-1], _coerced(value), path)
+        _put(holder, parts[-1], copy.deepcopy(_coerced(value)), path)
     return _sound(result)
 
 
@@ -90,6 +91,8 @@ def _operations(operations: Json) -> list[dict[str, Json]]:
     for index, operation in enumerate(operations):
         if not isinstance(operation, dict) or operation.get("op") not in _OPERATIONS:
             raise PatchError(f"operation {index}: expected an object whose op is one of {', '.join(_OPERATIONS)}")
+        if any(str(operation.get(name)).count("/") > DEPTH for name in ("path", "from")):
+            raise PatchError(f"operation {index}: no document is more than {DEPTH} deep")
     return cast("list[dict[str, Json]]", operations)
 
 

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
+from streamproxy.dialects.native.scalar import resolve
 from streamproxy.errors import (
     InvalidConfiguration,
     Problem,
@@ -24,7 +25,7 @@ from streamproxy.errors import (
 )
 from streamproxy.model import Json
 
-from .bodies import BodyError, resolve_as_core_schema
+from .bodies import BodyError
 
 # What is answered is data for programs: no browser may guess a type, run anything in it, frame it or keep it.
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -32,6 +33,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
 
@@ -44,13 +46,17 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_DUMPER):
-    """Quotes all text that we or any other reader of YAML would take for something else, and writes no aliases."""
+    """Quotes all text that a reader of YAML, ours included, would take for something else; writes no aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-resolve_as_core_schema(_Dumper)
+def _represent_text(dumper: Any, text: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if resolve(text) == text else "'")
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 @frozen(auto_exc=True)

@@ -112,7 +112,7 @@ class AdminChannel(HTTPChannel):
     def loseConnection(self) -> None:
         if self._closing is None:
             self._closing = self.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
-        super().loseConnection()
+            super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.site.connections -= 1

@@ -105,9 +105,7 @@ class TcpServices:
 
     def template(self, tenant: str | None, overrides: Mapping[str, Json]) -> dict[str, Json]:
         """A new service to start from; it is not checked."""
-        return template(
-            uuid=self.uuid(), env_prod=self.env_prod, tenant=(tenant or "default"), overrides=overrides
-        )
+        return template(uuid=self.uuid(), env_prod=self.env_prod, tenant=(tenant or "default"), overrides=overrides)
 
     def new_id(self, body: Mapping[str, Json]) -> str:
         return new_id(body, uuid=self.uuid(), env_prod=self.env_prod)

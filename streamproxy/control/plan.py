@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from ..model import Limits, ListenAddress, Listener, Routing, Snapshot, Upstream
 
 
-@frozen(eq=False)
+@frozen
 class Served:
-    """Everything a listener's behaviour follows from. What is equal here needs no step."""
+    """Everything a listener's behaviour follows from. Two that are equal behave alike."""
 
     listener: Listener
     routing: Routing
     upstreams: tuple[Upstream, ...]
-    limits: Limits = field(default=Limits())
-
-    def same_as(self, other: Served) -> bool:
-        """
-        Would serving the other change nothing? Values that are one object are not compared: thousands of listeners may
-        share a routing of thousands of routes.
-        """
-        return (
-            _same(self.routing, other.routing)
-            and self.listener == other.listener
-            and self.limits == other.limits
-            and _same_upstreams(self.upstreams, other.upstreams)
-        )
+    limits: Limits = Limits()
 
 
 @frozen
@@ -43,14 +31,22 @@ class Unbind:
 class Swap:
     """Serve new connections of a bound listener differently."""
 
-    listener: Listener
+    served: Served
+
+    @property
+    def listener(self) -> Listener:
+        return self.served.listener
 
 
 @frozen
 class Bind:
     """Begin to listen."""
 
-    listener: Listener
+    served: Served
+
+    @property
+    def listener(self) -> Listener:
+        return self.served.listener
 
 
 Step: TypeAlias = Unbind | Swap | Bind
@@ -58,40 +54,77 @@ Step: TypeAlias = Unbind | Swap | Bind
 
 def served(snapshot: Snapshot, listener: Listener) -> Served:
     """What ``listener``, one of the snapshot's, is served with."""
-    routing = snapshot.routings[listener.routing]
-    ids = dict.fromkeys(route.upstream for route in routing.routes)
-    return Served(listener, routing, tuple(snapshot.upstreams[name] for name in ids), snapshot.limits)
+    return _Gathering(snapshot).served(listener)
 
 
 def plan(running: Mapping[ListenAddress, Served], desired: Snapshot) -> tuple[Step, ...]:
     """
     The steps from what runs to what is desired: first what goes, so that its address is free, then what changes, then
     what comes. Each group is in the order of addresses. No difference, no step.
+
+    ``Bind`` and ``Swap`` carry what is to be in ``running`` for the next plan. It is best taken from them: listeners
+    of one routing then share their values, and what they share is compared once.
     """
+    gathering = _Gathering(desired)
+    comparison = _Comparison()
     wanted = {listener.address: listener for listener in desired.listeners}
-    steps: list[Step] = [
-        Unbind(running[address].listener) for address in sorted(running.keys() - wanted.keys(), key=_order)
+    unbinds = [Unbind(running[address].listener) for address in _in_order(running.keys() - wanted.keys())]
+    kept = [
+        (running[address], gathering.served(wanted[address])) for address in _in_order(running.keys() & wanted.keys())
     ]
-    shared: dict[str, Served] = {}
-    for address in sorted(running.keys() & wanted.keys(), key=_order):
-        listener = wanted[address]
-        # Listeners of one routing share its upstreams: they are gathered once.
-        known = shared.get(listener.routing)
-        new = served(desired, listener) if known is None else Served(listener, known.routing, known.upstreams, known.limits)
-        shared[listener.routing] = new
-        if not running[address].same_as(new):
-            steps.append(Swap(listener))
-    steps += [Bind(wanted[address]) for address in sorted(wanted.keys() - running.keys(), key=_order)]
-    return tuple(steps)
+    swaps = [Swap(new) for old, new in kept if not comparison.same_served(old, new)]
+    binds = [Bind(gathering.served(wanted[address])) for address in _in_order(wanted.keys() - running.keys())]
+    return (*unbinds, *swaps, *binds)
 
 
-def _order(address: ListenAddress) -> tuple[str, str, int]:
-    return address.transport.value, address.interface, address.port
+def _in_order(addresses: set[ListenAddress]) -> list[ListenAddress]:
+    return sorted(addresses, key=lambda address: (address.transport.value, address.interface, address.port))
 
 
-def _same(one: Routing, other: Routing) -> bool:
-    return one is other or one == other
+@define
+class _Gathering:
+    """The upstreams of each routing, looked up once however many listeners share it."""
+
+    snapshot: Snapshot
+    _upstreams: dict[str, tuple[Upstream, ...]] = field(factory=dict)
+
+    def served(self, listener: Listener) -> Served:
+        routing = self.snapshot.routings[listener.routing]
+        upstreams = self._upstreams.get(routing.name)
+        if upstreams is None:
+            names = dict.fromkeys(route.upstream for route in routing.routes)
+            upstreams = tuple(self.snapshot.upstreams[name] for name in names)
+            self._upstreams[routing.name] = upstreams
+        return Served(listener, routing, upstreams, self.snapshot.limits)
 
 
-def _same_upstreams(some: tuple[Upstream, ...], others: tuple[Upstream, ...]) -> bool:
-    return len(some) == len(others) and all(a is b or a == b for a, b in zip(some, others, strict=True))
+@define
+class _Comparison:
+    """
+    Compares any two values once, and one object with itself never: a hundred listeners may share a routing of ten
+    thousand routes. Whoever uses it keeps the values alive meanwhile.
+    """
+
+    _known: dict[tuple[int, int], bool] = field(factory=dict)
+
+    def same_served(self, one: Served, other: Served) -> bool:
+        return (
+            one.listener == other.listener
+            and self.same(one.routing, other.routing)
+            and self.same(one.upstreams, other.upstreams)
+            and one.limits == other.limits
+        )
+
+    def same(self, one: Any, other: Any) -> bool:
+        if one is other:
+            return True
+        pair = (id(one), id(other))
+        known = self._known.get(pair)
+        if known is None:
+            # Tuples of one routing's upstreams may be many objects that hold the same ones.
+            if isinstance(one, tuple):
+                known = len(one) == len(other) and all(map(self.same, one, other))
+            else:
+                known = one == other
+            self._known[pair] = known
+        return known

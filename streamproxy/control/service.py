@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import InvalidConfiguration
-from ..model import Config, Ended, Ending, ListenerStatus
+from ..model import Config, Ended, Ending, ListenerStatus, TlsSettings
 from ..relay.engine import Engine
 from .configuration import LiveConfiguration
 from .greeting import Credentials, greeting
@@ -88,6 +88,7 @@ class ProxyService(Service):
         self._signals[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._on_usr1)
         for attachment in self._attachments:
             attachment.start()
+        self._warn(self._config)
         self._reactor.callWhenRunning(self._greet)
 
     def stopService(self) -> Deferred[None]:
@@ -129,6 +130,14 @@ class ProxyService(Service):
         if self._reactor.running:
             self._reactor.stop()
 
+    def _warn(self, config: Config) -> None:
+        """Nothing that the file says is passed over in silence."""
+        if config.ignored:
+            self._log.warn("keys of the configuration file that mean nothing here: {keys}", keys=", ".join(config.ignored))
+        for name, unset in (("metrics", None), ("tls", TlsSettings())):
+            if getattr(config, name) != unset:
+                self._log.warn("{key} is not served yet", key=name)
+
     def reload(self) -> None:
         """Read the configuration file again. What cannot be used changes nothing, and is logged and shown."""
         try:
@@ -147,6 +156,7 @@ class ProxyService(Service):
         if fixed:
             self._log.warn("{keys}: changed in the file, in force after a restart", keys=", ".join(fixed))
         self._config = config
+        self._warn(config)
         self._configuration.reload(config)
         self._log.info("the configuration file was read again")
 

@@ -10,16 +10,16 @@ listener that waited for DNS could not start without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from streamproxy.errors import Problem
 from streamproxy.model import ListenAddress, StaticListener, Transport, canonical_interface
 
 from .claims import Claims
-from .codec import Via, kind_of, shown, structure
+from .codec import MOST_PROBLEMS, Via, bounded, kind_of, shown, structure
 
 # For each transport. A listener holds a descriptor, and few processes may open more.
 MOST_LISTENERS = 10_000
@@ -39,6 +39,9 @@ class _Range:
 
     def __len__(self) -> int:
         return self.last - self.first + 1
+
+    def addresses(self, transport: Transport) -> Iterator[ListenAddress]:
+        return (ListenAddress(transport, self.interface, port) for port in range(self.first, self.last + 1))
 
 
 def expand(
@@ -64,26 +67,29 @@ def expand(
         where = f"{path}[{index}]"
         entry, found = _decode(written, transport)
         if entry is not None:
-            wanted = entry.listeners(transport, where, proxy_protocol, proxy_protocol_to_upstream)
-            taken = _taken(wanted, claims)
-            if len(listeners) + len(entry.addr) > MOST_LISTENERS:
-                found = (Problem("", "bad_value", f"more than {MOST_LISTENERS} listeners are too many"),)
-            elif taken is not None:
-                found = (Problem("", "conflict", taken),)
-            else:
-                listeners += wanted
-                for listener in wanted:
-                    claims.take(listener.address, where)
+            found = tuple(_refused(entry.addr, transport, len(listeners), claims))
         problems += [problem.under(where) for problem in found]
-    return tuple(listeners), tuple(problems)
+        if len(problems) > MOST_PROBLEMS:
+            break
+        if entry is None or found:
+            continue
+        for address in entry.addr.addresses(transport):
+            claims.take(address, where)
+            listeners.append(entry.listener(address, where, proxy_protocol, proxy_protocol_to_upstream))
+    return tuple(listeners), bounded(problems)
 
 
-def _taken(listeners: list[StaticListener], claims: Claims) -> str | None:
-    for listener in listeners:
-        owner = claims.owner(listener.address)
+def _refused(wanted: _Range, transport: Transport, count: int, claims: Claims) -> Iterator[Problem]:
+    """Why a range cannot be had, when there are ``count`` listeners already."""
+    if count + len(wanted) > MOST_LISTENERS:
+        yield Problem("", "bad_value", f"more than {MOST_LISTENERS} listeners are too many")
+        return
+    for address in wanted.addresses(transport):
+        owner = claims.owner(address)
         if owner is not None:
-            return f"port {listener.address.port} on {listener.address.interface} is already taken by {owner}"
-    return None
+            message = f"port {address.port} on {address.interface} is already taken by {owner}"
+            yield Problem("", "conflict", message)
+            return
 
 
 def _range(value: object) -> _Range:
@@ -139,23 +145,22 @@ class _Entry:
     proxy_protocol: bool | None = None
     proxy_protocol_to_upstream: bool | None = None
 
-    def listeners(
-        self, transport: Transport, path: str, proxy_protocol: bool, proxy_protocol_to_upstream: bool
-    ) -> list[StaticListener]:
-        """The listeners, not more than are too many. The last two are for a TCP entry that does not say."""
-        first = StaticListener(
-            ListenAddress(transport, self.addr.interface, self.addr.first),
+    def listener(
+        self, address: ListenAddress, path: str, proxy_protocol: bool, proxy_protocol_to_upstream: bool
+    ) -> StaticListener:
+        """One of its listeners. The last two are for a TCP entry that does not say."""
+        is_tcp = address.transport is Transport.TCP
+        return StaticListener(
+            address,
             path,
             tls=self.tls,
-            proxy_protocol=_said(self.proxy_protocol, proxy_protocol, transport),
-            proxy_protocol_to_upstream=_said(self.proxy_protocol_to_upstream, proxy_protocol_to_upstream, transport),
+            proxy_protocol=_said(self.proxy_protocol, is_tcp and proxy_protocol),
+            proxy_protocol_to_upstream=_said(self.proxy_protocol_to_upstream, is_tcp and proxy_protocol_to_upstream),
         )
-        ports = range(self.addr.first, self.addr.last + 1)[: MOST_LISTENERS + 1]
-        return [evolve(first, address=evolve(first.address, port=port)) for port in ports]
 
 
-def _said(own: bool | None, default: bool, transport: Transport) -> bool:
-    return own if own is not None else default and transport is Transport.TCP
+def _said(own: bool | None, default: bool) -> bool:
+    return default if own is None else own
 
 
 def _decode(written: object, transport: Transport) -> tuple[_Entry | None, tuple[Problem, ...]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from twisted.internet.interfaces import IDelayedCall
+
 from .seams import Reactor
 
 T = TypeVar("T")
@@ -16,31 +18,37 @@ class Deadlines(Generic[T]):
     the oldest is always first, and only it needs a timer.
     """
 
-    __slots__ = ("_expired", "_items", "_reactor", "_seconds", "_timer_set")
+    __slots__ = ("_expired", "_items", "_reactor", "_seconds", "_timer")
 
     def __init__(self, reactor: Reactor, seconds: float, expired: Callable[[T], None]) -> None:
         self._reactor = reactor
         self._seconds = seconds
         self._expired = expired
         self._items: dict[T, float] = {}
-        self._timer_set = False
+        self._timer: IDelayedCall | None = None
 
     def add(self, item: T) -> None:
         """Start the item's time; an item that is in already starts anew."""
         self._items.pop(item, None)
         self._items[item] = self._reactor.seconds() + self._seconds
-        if not self._timer_set:
-            self._timer_set = True
-            self._reactor.callLater(self._seconds, self._tick)
+        if self._timer is None:
+            self._timer = self._reactor.callLater(self._seconds, self._tick)
 
     def remove(self, item: T) -> None:
         """Call it off. Does nothing for an item that is not in."""
         self._items.pop(item, None)
 
+    def rest(self) -> None:
+        """Leave no timer behind, if there is nothing to wait for."""
+        if self._timer is not None and not self._items:
+            self._timer.cancel()
+            self._timer = None
+
     def __len__(self) -> int:
         return len(self._items)
 
     def _tick(self) -> None:
+        # Set until the end, so that an expiry that adds starts no second timer.
         now = self._reactor.seconds()
         due = []
         wait: float | None = None
@@ -55,6 +63,4 @@ class Deadlines(Generic[T]):
                 self._expired(item)
         if wait is None and self._items:
             wait = self._seconds
-        self._timer_set = wait is not None
-        if wait is not None:
-            self._reactor.callLater(wait, self._tick)
+        self._timer = None if wait is None else self._reactor.callLater(wait, self._tick)

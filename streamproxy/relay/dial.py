@@ -190,6 +190,11 @@ class Dialler:
         if queue is not None:
             queue.remove(dial)
 
+    def rest(self) -> None:
+        """Leave no timer behind that waits for nothing."""
+        for queue in self._deadlines.values():
+            queue.rest()
+
     def _queue(self, timeout: float) -> Deadlines[Dial]:
         queue = self._deadlines.get(timeout)
         if queue is None:

@@ -83,3 +83,9 @@ class Engine:
 
             queue = self._idle[seconds] = Deadlines(self.reactor, seconds / IDLE_LOOKS, Session.idle_look)
         return queue
+
+    def rest(self) -> None:
+        """Leave no timer behind that waits for nothing."""
+        for queue in (*self._sniff.values(), *self._idle.values()):
+            queue.rest()
+        self.dialler.rest()

@@ -59,7 +59,8 @@ class StreamProxyFactory:
         """An endpoint began to listen."""
 
     def doStop(self) -> None:
-        """An endpoint ceased to listen."""
+        """An endpoint ceased to listen: with no session left there is nothing to wait for."""
+        self.engine.rest()
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         host = getattr(addr, "host", "")

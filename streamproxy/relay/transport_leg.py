@@ -8,9 +8,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
-    ITCPTransport,
     ITransport,
 )
+from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class TransportLeg:
 
     def makeConnection(self, transport: ITransport) -> None:
         self._transport = cast("Any", transport)
-        self.can_half_close = ITCPTransport.providedBy(transport) and not getattr(transport, "TLS", False)
+        # Twisted's TLS claims to be whatever it is on, and a wrapper may be anything: only a socket is believed.
+        self.can_half_close = isinstance(transport, Connection) and not transport.TLS
         self._transport.pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:
@@ -124,7 +125,9 @@ class TransportLeg:
         self._gone = True
         if not hasattr(self, "receiver"):
             return
-        if reason is not None and not reason.check(ConnectionDone):
+        # Where our end takes both directions with it, however the peer answers it is no loss.
+        orderly = self._finishing and not self.can_half_close
+        if reason is not None and not orderly and not reason.check(ConnectionDone):
             self.receiver.lost(reason.getErrorMessage(), reset=True)
         elif not self._ended:
             self._ended = True

@@ -36,7 +36,7 @@ IDLE_TICK = 0.5
 
 
 @implementer(IReadDescriptor)
-@define(eq=False)
+@define(eq=False, repr=False)
 class DatagramProxy:
     """
     Relays datagrams between the clients of one bound socket and nodes. Each client (socket address and local address
@@ -291,7 +291,7 @@ class DatagramProxy:
     # What the reactor calls besides
 
     def fileno(self) -> int:
-        return self._epoll.fileno()
+        return -1 if self._closed else self._epoll.fileno()
 
     def logPrefix(self) -> str:
         return "udp"

@@ -73,7 +73,7 @@ class Keeper(Protocol):
         ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DatagramSession:
     """
     ``started`` is seconds since the epoch; ``begun`` and ``last`` (the last datagram either way) are on the reactor's

@@ -64,7 +64,10 @@ def _mask(network: Network | None) -> tuple[int, int, int]:
 
 
 class _Shape(NamedTuple):
-    """A family of 0 asks for no address. ``first`` is the lowest index in ``routes``."""
+    """
+    A family of 0 asks for no address. ``first`` is the lowest index in ``routes``, which are keyed by the port and the
+    masked addresses that are asked for, side by side in one number.
+    """
 
     first: int
     remote_family: int
@@ -77,7 +80,10 @@ class _Shape(NamedTuple):
 
 @frozen(eq=False, weakref_slot=False)
 class AddressIndex:
-    """Routes by their conditions on addresses. ``otherwise`` is the one that has none, or ``NEVER``."""
+    """
+    Routes by their conditions on addresses: ``shapes`` in order of their ``first``. ``otherwise`` is the route that
+    has no conditions, or ``NEVER``.
+    """
 
     shapes: tuple[_Shape, ...]
     otherwise: int
@@ -131,9 +137,9 @@ def group(routes: Iterable[tuple[int, Match]]) -> Group:
         shapes.setdefault(shape, {}).setdefault(key, index)
     if not shapes:
         return otherwise
-    # Each dictionary was filled in ascending order: its first value is its lowest.
-    found = [_Shape(next(iter(places.values())), *shape, places) for shape, places in shapes.items()]
-    return AddressIndex(tuple(sorted(found, key=lambda shape: shape.first)), otherwise)
+    # All was filled in ascending order: a dictionary's first value is its lowest, and the shapes are in order too.
+    found = (_Shape(next(iter(places.values())), *shape, places) for shape, places in shapes.items())
+    return AddressIndex(tuple(found), otherwise)
 
 
 def lowest(groups: Iterable[Group], facts: Facts, below: int) -> int:

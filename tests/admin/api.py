@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import define, field, frozen
+from hypothesis import settings
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -14,7 +15,7 @@ from twisted.python.failure import Failure
 from streamproxy.admin import AdminApp
 from streamproxy.control.configuration import LiveConfiguration
 from streamproxy.control.store.memory import MemoryStore
-from streamproxy.interfaces import Configuration, ConfigStore
+from streamproxy.interfaces import ConfigStore, Configuration
 from streamproxy.model import (
     AdminClient,
     AdminKey,
@@ -28,6 +29,9 @@ from streamproxy.model import (
 )
 
 T = TypeVar("T")
+
+# How long an example takes says nothing about whether it is right, least of all on a busy machine.
+patient = settings(deadline=None)
 
 CLIENT = ("admin-api-apikey-id", "admin-api-apikey-secret")
 SETTINGS = AdminSettings(
@@ -69,9 +73,12 @@ class FakeRuntime:
 
 @frozen
 class Reply:
+    """``length`` is what ``Content-Length`` said."""
+
     code: int
     headers: Mapping[str, str]
     data: bytes
+    length: int
 
     @property
     def json(self) -> Any:
@@ -126,7 +133,7 @@ class Api:
             ready=lambda: ready,
             env_prod=env_prod,
         )
-        self.treq = StubTreq(self.app.resource())
+        self.treq: Any = StubTreq(self.app.resource())
 
     def _uuid(self) -> str:
         self.made += 1
@@ -154,10 +161,8 @@ class Api:
         """The answer to a request that was sent."""
         self.treq.flush()
         response = result_of(deferred)
-        headers = {
-            name.decode().lower(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()
-        }
-        return Reply(response.code, headers, result_of(self.treq.content(response)))
+        headers = {name.decode().lower(): values[-1].decode() for name, values in response.headers.getAllRawHeaders()}
+        return Reply(response.code, headers, result_of(self.treq.content(response)), response.length)
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
         return self.reply(self.start(method, path, body, **options))

@@ -11,6 +11,8 @@ from twisted.web.http_headers import Headers
 from streamproxy.admin.auth import Credentials, Identity, allowed, basic, is_cross_site, names_us, split_host
 from streamproxy.model import AdminClient, AdminKey, Role, Secret
 
+from .api import patient
+
 CREDENTIALS = Credentials(
     keys=(AdminKey("root", Secret("k1"), Role.ADMIN), AdminKey("watcher", Secret("k2"), Role.VIEWER)),
     clients=(AdminClient("id", Secret("pass:word"), Role.ADMIN), AdminClient("é", Secret("ü"), Role.VIEWER)),
@@ -95,15 +97,17 @@ def test_of_several_proofs_the_first_counts() -> None:
     assert CREDENTIALS.identify(both) == Identity("watcher", Role.VIEWER)
 
 
+@patient
 @given(st.binary())
 def test_any_header_proves_nothing_at_worst(value: bytes) -> None:
     try:
-        hostile = Headers({b"X-API-KEY": [value], b"Authorization": [b"Basic " + value], b"Otoroshi-Client-Id": [value]})
+        hostile = Headers({b"X-API-KEY": [value], b"Authorization": [b"Basic " + value]})
     except ValueError:
         return
     assert CREDENTIALS.identify(hostile) is None
 
 
+@patient
 @given(st.text())
 def test_any_basic_header_is_read_or_not(value: str) -> None:
     assert basic(value) is None or value[:6].lower() == "basic "

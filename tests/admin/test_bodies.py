@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from streamproxy.admin.bodies import (
     DEPTH,
-    YAML_NODES,
+    YAML_CHARACTERS,
+    YAML_VALUES,
     BodyError,
     checked,
     parse_form,
@@ -19,33 +21,35 @@ from streamproxy.admin.bodies import (
     parse_yaml,
 )
 from streamproxy.admin.respond import to_yaml
+from streamproxy.model import Json as JsonValue
 
+from .api import patient
+
+TEXT = st.text(st.characters(codec="utf-8"))
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**18), 10**18)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4),
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=10,
 )
 
 
+@patient
 @given(JSON)
 def test_json_comes_out_as_it_went_in(value: Any) -> None:
     assert parse_json(json.dumps(value).encode()) == value
     assert parse_json(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
+@patient
 @given(st.binary())
 def test_any_bytes_are_json_or_a_body_error(data: bytes) -> None:
     for parse in (parse_json, parse_yaml, parse_form):
-        try:
-            value = parse(data)
-        except BodyError as error:
-            assert str(error)
-        else:
-            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        with suppress(BodyError):
+            json.dumps(parse(data), allow_nan=False, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize(
@@ -90,12 +94,33 @@ def test_a_byte_order_mark_is_none_of_the_content() -> None:
     assert parse_json(b"\xef\xbb\xbf{}") == {}
 
 
+@patient
 @given(JSON)
 def test_yaml_comes_out_as_it_went_in(value: Any) -> None:
     assert parse_yaml(to_yaml(value)) == value
 
 
-@pytest.mark.parametrize("text", ["1e5", "yes", "2020-01-01", "010", "null", "<<", "~", "", "true", "5", "a: b", "\x85"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e5",
+        "yes",
+        "2020-01-01",
+        "010",
+        "null",
+        "<<",
+        "~",
+        "",
+        "true",
+        "5",
+        "a: b",
+        "\x85",
+        "0o17",
+        "0x1f",
+        "- a",
+        "é\n",
+    ],
+)
 def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     assert parse_yaml(to_yaml({text: text})) == {text: text}
 
@@ -105,27 +130,19 @@ def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     [
         ("", None),
         ("~", None),
-        ("Null", None),
         ("yes", "yes"),
-        ("on", "on"),
         ("TRUE", True),
-        ("false", False),
         ("2020-01-01", "2020-01-01"),
-        ("22:22", "22:22"),
-        ("010", 10),
-        ("0x1f", "0x1f"),
         ("+5", 5),
         ("-1.5e3", -1500.0),
-        (".5", 0.5),
-        ("1.2.3.4", "1.2.3.4"),
         ("'5'", "5"),
-        ("!!str 5", "5"),
         ("{a: [1, b]}", {"a": [1, "b"]}),
         ("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}", {"base": {"x": 1, "y": 2}, "use": {"x": 1, "y": 3}}),
         ("- &a x\n- *a", ["x", "x"]),
+        ("- " + "x" * 1000 + "\n", ["x" * 1000]),
     ],
 )
-def test_yaml_is_read_by_the_core_schema(text: str, value: Any) -> None:
+def test_yaml_means_what_it_means_in_the_configuration_file(text: str, value: Any) -> None:
     assert parse_yaml(text.encode()) == value
 
 
@@ -135,23 +152,19 @@ def test_yaml_is_read_by_the_core_schema(text: str, value: Any) -> None:
         ("a: b: c", "line 1, column 5"),
         ("a: 1\n---\nb: 2", "document"),
         ("{1: 2}", "text"),
-        ("? [a]\n: b", "unhashable|key"),
+        ("a: 1\na: 2", "second time"),
         ("!!python/object/apply:os.system [ls]", "tag"),
-        ("!!timestamp 2020-01-01", "tag"),
-        ("!!set {a}", "tag"),
         ("!!binary aGk=", "tag"),
-        ("!!int " + "1" * 100_000, "20 digits"),
-        ("!!int 1:1:1", "20 digits"),
-        ("!!float .inf", "no number"),
-        ("!!bool maybe", "true nor false"),
-        ("1e999", "too large"),
-        ("\x00", "characters"),
-        ('"\\ud800"', "surrogate|YAML"),
-        ("a: *nothing", "alias"),
-        ("&a [*a]", "alias"),
-        ("<<: 1", "merging"),
-        ("[" * 100_000, "deep"),
-        ("- a\n" * (YAML_NODES + 1), "values"),
+        ("\x00", "YAML"),
+        ("\xff\x00", "YAML"),
+        ('"\\ud800"', "surrogate|character"),
+        ("a: *nothing", "nothing"),
+        ("&a [*a]", "&a"),
+        ("<<: 1", "<<"),
+        ("[" * 100_000, "values|deep"),
+        ("[" * 1000, "deep"),
+        ("- a\n" * (YAML_VALUES + 1), "values"),
+        ("x" * (YAML_CHARACTERS + 1), "characters"),
     ],
 )
 def test_what_is_not_yaml(text: str, why: str) -> None:
@@ -162,8 +175,7 @@ def test_what_is_not_yaml(text: str, why: str) -> None:
 @pytest.mark.parametrize("use", ["[{}]", "{{<<: [{}]}}"])
 def test_few_bytes_may_not_stand_for_a_billion_values(use: str) -> None:
     lines = ["a0: &a0 {k1: 1, k2: 2, k3: 3}"]
-    for number in range(1, 10):
-        lines.append(f"a{number}: &a{number} " + use.format(", ".join([f"*a{number - 1}"] * 10)))
+    lines += [f"a{number}: &a{number} " + use.format(", ".join([f"*a{number - 1}"] * 10)) for number in range(1, 10)]
 
     with pytest.raises(BodyError, match="values"):
         parse_yaml("\n".join(lines).encode())
@@ -189,7 +201,7 @@ def test_what_is_no_form(data: bytes) -> None:
         parse_form(data)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, {1: 2}, "\ud800", [{"a": {2: 1}}]])
-def test_what_is_no_json_value(value: object) -> None:
+@pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": "\ud800"}, {"\udfff": 1}])
+def test_what_is_no_json_value(value: JsonValue) -> None:
     with pytest.raises(BodyError):
         checked(value)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from streamproxy.model import Address, AdminSettings
 
@@ -22,15 +23,13 @@ def api() -> Api:
 
 
 @pytest.fixture
-def logged() -> Any:
-    events: list[dict[str, Any]] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
+def logged() -> Iterator[Sequence[LogEvent]]:
+    with capturedLogs() as events:
+        yield events
 
 
-def lines(events: list[dict[str, Any]]) -> list[str]:
-    return [event["log_format"].format(**event) for event in events if event.get("log_format")]
+def lines(events: Sequence[LogEvent]) -> list[str]:
+    return [str(formatEvent(event)) for event in events]
 
 
 def test_no_credentials_no_answer(api: Api) -> None:
@@ -95,7 +94,7 @@ def test_a_method_that_is_not_for_this_path(api: Api) -> None:
     assert reply.json["error"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/streamproxy/v1/x", "/apis/x", "//", "/api/tcp/services/"])
+@pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/streamproxy/v1/x", "/apis/x", "/api/tcp/services/"])
 def test_there_is_nothing_here(api: Api, path: str) -> None:
     reply = api.get(path)
 
@@ -147,20 +146,17 @@ def test_a_path_that_is_not_utf_8(api: Api) -> None:
 
 @pytest.mark.parametrize("path", ["/", ROUTE, "/nothing"])
 def test_answers_are_data_and_nothing_else(api: Api, path: str) -> None:
-    headers = api.get(path).headers
+    reply = api.get(path)
+    headers = reply.headers
 
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
     assert headers["content-security-policy"].startswith("default-src 'none'")
     assert headers["server"] == "streamproxy"
-    assert headers["content-length"]
+    assert reply.length == len(reply.data)
 
 
-def test_the_answer_to_head_has_the_length_of_the_one_to_get(api: Api) -> None:
-    assert api.call("HEAD", ROUTE).headers["content-length"] == api.get(ROUTE).headers["content-length"] == "2"
-
-
-def test_every_write_leaves_a_line(api: Api, logged: list[dict[str, Any]]) -> None:
+def test_every_write_leaves_a_line(api: Api, logged: Sequence[LogEvent]) -> None:
     api.call("POST", ROUTE, service("a"))
     api.call("DELETE", f"{ROUTE}/x%1b[31m")
     api.call("DELETE", f"{ROUTE}/a", auth=None, headers=VIEWER)
@@ -170,14 +166,12 @@ def test_every_write_leaves_a_line(api: Api, logged: list[dict[str, Any]]) -> No
 
     assert audit == [
         "audit: admin-api-apikey-id from 127.0.0.1: POST /api/tcp/services: 201",
-        "audit: admin-api-apikey-id from 127.0.0.1: DELETE /api/tcp/services/x%1b[31m: 404",
+        "audit: admin-api-apikey-id from 127.0.0.1: DELETE /api/tcp/services/x%1b%5B31m: 404",
         "audit: watcher from 127.0.0.1 may not DELETE /api/tcp/services/a",
     ]
 
 
-def test_who_leaves_before_the_answer(
-    api: Api, logged: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_leaves_before_the_answer(api: Api, logged: Sequence[LogEvent], monkeypatch: pytest.MonkeyPatch) -> None:
     waiting: Deferred[Any] = Deferred()
     monkeypatch.setattr(api.configuration, "change", lambda *_, **__: waiting)
     sent = api.start("POST", ROUTE, service("a"))
@@ -191,7 +185,7 @@ def test_who_leaves_before_the_answer(
     assert not [event for event in logged if event.get("log_level") is LogLevel.critical]
 
 
-def test_failed_logins_are_counted_and_told_now_and_then(api: Api, logged: list[dict[str, Any]]) -> None:
+def test_failed_logins_are_counted_and_told_now_and_then(api: Api, logged: Sequence[LogEvent]) -> None:
     for _ in range(3):
         api.get(ROUTE, auth=("id", "the wrong secret"))
     api.clock.now += 61

@@ -140,9 +140,7 @@ def test_case_35_a_stricter_400(api: Api) -> None:
 def test_case_35_a_target_without_port(api: Api) -> None:
     reply = api.call("POST", ROUTE, service(rules=[{"targets": [{"host": "e1"}]}]))
 
-    assert reply.json["rules"] == [
-        {"domain": "*", "targets": [{"host": "e1", "ip": None, "port": 8080, "tls": False}]}
-    ]
+    assert reply.json["rules"] == [{"domain": "*", "targets": [{"host": "e1", "ip": None, "port": 8080, "tls": False}]}]
 
 
 def test_case_36_put_keeps_the_id_of_the_path(filled: Api) -> None:
@@ -460,7 +458,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-SERVICE_LIKE = st.fixed_dictionaries({}, optional={name: JSON for name in service()})
+SERVICE_LIKE = st.fixed_dictionaries({}, optional=dict.fromkeys(service(), JSON))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

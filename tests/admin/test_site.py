@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock as VirtualClock
 from twisted.internet.testing import StringTransport
@@ -54,9 +59,7 @@ class Caller:
         return self.wire.disconnecting
 
     def codes(self) -> list[int]:
-        return [
-            int(line.split(b" ")[1]) for line in self.wire.value().split(b"\r\n") if line.startswith(b"HTTP/1.1 ")
-        ]
+        return [int(code) for code in re.findall(rb"HTTP/1\.[01] ([0-9]+) ", self.wire.value())]
 
     def json(self) -> Any:
         return json.loads(self.wire.value().partition(b"\r\n\r\n")[2])
@@ -93,6 +96,27 @@ def test_a_request_is_answered_and_the_connection_stays(site: AdminSite) -> None
 
     assert caller.codes() == [200, 200]
     assert not caller.closed
+
+
+def test_an_old_client_names_no_host(site: AdminSite) -> None:
+    caller = Caller(site)
+
+    caller.send(b"GET /streamproxy/v1/live HTTP/1.0\r\n\r\n")
+
+    assert caller.codes() == [200]
+    assert caller.closed
+
+
+def test_the_answer_to_head_has_the_length_of_the_one_to_get(site: AdminSite) -> None:
+    get, head = Caller(site), Caller(site)
+
+    get.send(b"GET /api/tcp/services HTTP/1.1\r\n" + HOST + AUTH + b"\r\n")
+    head.send(b"HEAD /api/tcp/services HTTP/1.1\r\n" + HOST + AUTH + b"\r\n")
+
+    assert get.wire.value().endswith(b"\r\n\r\n[]")
+    assert head.wire.value().endswith(b"\r\n\r\n")
+    for caller in (get, head):
+        assert b"\r\nContent-Length: 2\r\n" in caller.wire.value()
 
 
 def test_a_body_as_large_as_it_may_be(site: AdminSite) -> None:
@@ -192,9 +216,24 @@ def test_a_stranger_who_asks_first_is_counted(api: Api, site: AdminSite) -> None
     assert api.app.failed_logins == 1
 
 
+def test_somebody_from_elsewhere_who_asks_first(clock: VirtualClock) -> None:
+    api = Api(settings=evolve(SETTINGS, allow=(ip_network("10.0.0.0/8"),)))
+    caller = Caller(api.app.site(clock))
+
+    caller.send(POST + AUTH + length(1000) + b"Expect: 100-continue\r\n\r\n")
+
+    assert caller.codes() == [403]
+    assert api.app.failed_logins == 0
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"nonsense\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", POST + AUTH + b"Content-Length: x\r\n\r\n", b"GET " + b"/" * 17000],
+    [
+        b"nonsense\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        POST + AUTH + b"Content-Length: x\r\n\r\n",
+        b"GET " + b"/" * 17000,
+    ],
 )
 def test_what_is_no_http(site: AdminSite, data: bytes) -> None:
     caller = Caller(site)
@@ -251,6 +290,19 @@ def test_who_does_not_take_the_answer_is_cut_off(site: AdminSite, clock: Virtual
     assert caller.wire.aborted
 
 
+def test_who_is_refused_early_and_does_not_take_that_is_cut_off_once(site: AdminSite, clock: VirtualClock) -> None:
+    caller = Caller(site)
+    caller.send(POST + AUTH + length(10**12) + b"\r\n")
+
+    clock.advance(CLOSE_TIMEOUT)
+    assert caller.wire.aborted
+    caller.wire.aborted = False
+    clock.advance(60 - CLOSE_TIMEOUT)
+
+    assert caller.codes() == [413]
+    assert not caller.wire.aborted
+
+
 def test_nothing_is_left_running_when_a_connection_is_gone(site: AdminSite, clock: VirtualClock) -> None:
     caller = Caller(site)
     caller.send(b"GET /streamproxy/v1/live HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n")
@@ -275,6 +327,41 @@ def test_the_site_starts_nothing_of_its_own(site: AdminSite, clock: VirtualClock
     assert clock.getDelayedCalls() == []
     site.stopFactory()
     assert site.acceptableProtocols() == [b"http/1.1"]
+
+
+PIECES = st.lists(
+    st.binary(max_size=40)
+    | st.sampled_from(
+        [
+            b"GET / HTTP/1.1\r\n",
+            POST,
+            AUTH,
+            HOST,
+            b"Host: \xff\r\n",
+            b"Content-Length: 3\r\n",
+            b"Content-Length: 99999999999\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Expect: 100-continue\r\n",
+            b"Origin: http://[\r\n",
+            b"3\r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"\r\n",
+        ]
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PIECES)
+def test_no_bytes_upset_it(pieces: list[bytes]) -> None:
+    caller = Caller(Api().app.site(VirtualClock()))
+
+    for piece in pieces:
+        if not caller.closed:
+            caller.send(piece)
+
+    assert all(code < 500 for code in caller.codes())
 
 
 # Over real sockets: what a client sees that sends everything before it reads anything.

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamproxy.dialects.claims import Claims
+from streamproxy.dialects.codec import MOST_PROBLEMS
 from streamproxy.dialects.stream_proxy import MOST_LISTENERS, expand
 from streamproxy.errors import Problem
 from streamproxy.model import ListenAddress, StaticListener, Transport
+
+# How long an example takes is no part of any answer.
+patient = settings(deadline=None)
 
 
 def tcp(*entries: Any, **options: Any) -> tuple[tuple[StaticListener, ...], tuple[Problem, ...]]:
@@ -193,6 +197,13 @@ def test_there_is_a_bound_for_all_entries_together() -> None:
     ]
 
 
+def test_nobody_reads_more_problems_than_a_few_hundred() -> None:
+    _, problems = tcp(*["1-65535"] * 100_000)
+
+    assert len(problems) == MOST_PROBLEMS + 1
+    assert problems[-1].message == "more than 200 problems: the rest is not shown"
+
+
 @pytest.mark.parametrize(("entries", "kind"), [("9100", "a string"), ({}, "an object"), (9100, "an integer")])
 def test_the_entries_are_a_list(entries: object, kind: str) -> None:
     assert expand(entries, Transport.TCP, "stream_proxy.tcp") == (
@@ -214,6 +225,7 @@ addresses = st.builds(
 )
 
 
+@patient
 @given(st.lists(json_values | addresses, max_size=4), st.sampled_from(Transport))
 def test_anything_is_a_listener_or_a_problem(entries: list[Any], transport: Transport) -> None:
     listeners, problems = expand(entries, transport, "p")
@@ -226,6 +238,7 @@ def test_anything_is_a_listener_or_a_problem(entries: list[Any], transport: Tran
         assert not any(listener.address.overlaps(other.address) for other in listeners[index + 1 :][:20])
 
 
+@patient
 @given(st.integers(1, 65535), st.integers(0, 50), st.sampled_from(["", "127.0.0.1:", "[::1]:"]))
 def test_a_range_is_each_of_its_ports(first: int, more: int, prefix: str) -> None:
     last = min(first + more, 65535)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from . import servers
 from .harness import Proxy
+from .servers import Running
 from .targets import Echo
 
 Make = Callable[..., Proxy]
@@ -19,6 +21,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.integration)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which servers there were not, and what was not tested for it."""
+    missing, tests = set(), []
+    for report in terminalreporter.getreports("skipped"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if reason.endswith(servers.NOT_INSTALLED):
+            missing.add(reason.removeprefix("Skipped: ").split()[0])
+            tests.append(report.nodeid.rpartition("::")[2])
+    if missing:
+        terminalreporter.write_line(f"not installed: {', '.join(sorted(missing))}; not tested: {', '.join(tests)}")
 
 
 @pytest.fixture
@@ -57,3 +71,41 @@ def echoes() -> Iterator[Callable[..., Echo]]:
     yield start
     for echo in started:
         echo.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Running]:
+    with servers.postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Running]:
+    with servers.redis() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ssh() -> Iterator[Running]:
+    with servers.ssh() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dns() -> Iterator[Running]:
+    with servers.dns() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tls_servers() -> Iterator[dict[str, Running]]:
+    """One for each of two names."""
+    with servers.tls("a.example.com") as first, servers.tls("b.example.com") as second:
+        yield {"a.example.com": first, "b.example.com": second}
+
+
+@pytest.fixture(scope="session")
+def http_servers() -> Iterator[dict[str, Running]]:
+    """One for each of two names."""
+    with servers.http("a.example.com") as first, servers.http("b.example.com") as second:
+        yield {"a.example.com": first, "b.example.com": second}

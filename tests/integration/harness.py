@@ -109,9 +109,11 @@ class Proxy:
         self.write_config()
         program = Path(sys.executable).parent / self.command[0]
         arguments = [str(program), *self.command[1:], "streamproxy", "--config", str(self.path)]
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            arguments = [sys.executable, str(Path(__file__).with_name("measured.py")), *arguments]
         if self.descriptors is not None:
             arguments = ["sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": os.environ.get("TESTPATH", str(ROOT)), "PYTHONUNBUFFERED": "1"}
         self.lines = []
         self.process = subprocess.Popen(
             arguments,

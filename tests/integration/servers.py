@@ -97,7 +97,7 @@ def postgres() -> Iterator[Running]:
 
 def postgres_at(port: int) -> list[str]:
     """How its clients are told where it is."""
-    return ["-h", "127.0.0.1", "-p", str(port), "-U", POSTGRES_USER, "-d", "postgres"]
+    return ["-h", "127.0.0.1", "-p", str(port), "-U", POSTGRES_USER, "postgres"]
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ class UdpEcho:
         with contextlib.suppress(OSError):
             while True:
                 data, peer = self._sock.recvfrom(65535)
+                if peer is None:  # what a socket that was shut down says
+                    return
                 self.peers.append(peer)
                 # A datagram of the greatest length leaves no room for a name.
                 self._sock.sendto(self.name + data if len(data) + len(self.name) <= 65507 else data, peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -160,14 +161,8 @@ def test_running_out_of_descriptors_is_survived(make_proxy: Callable[..., Proxy]
     proxy = make_proxy({"limits": {"max_sessions": 10_000, "shutdown_timeout": "1s"}}, descriptors=128).start()
     service = proxy.create(rules=[rule("*", target(echo.port))])
     clients = [proxy.connect(service["port"]) for _ in range(150)]
-    served = []
-    for client in clients:
-        client.settimeout(0.2)
-        try:
-            served.append(read_exactly(client, 3) == b"E1\n")
-        except OSError:
-            served.append(False)
-    assert 20 < sum(served) < 64, f"{sum(served)} of 150 were served with 128 descriptors"
+    # Each session takes two, so that 128 carry fewer than 64. The rest waits in the queue of the listener.
+    until(lambda: len(select.select(clients, [], [], 0)[0]) > 20, "as many as could be were served")
     for client in clients:
         client.close()
     until(lambda: echo.open == 0, "all sessions ended")
@@ -177,6 +172,7 @@ def test_running_out_of_descriptors_is_survived(make_proxy: Callable[..., Proxy]
             return read_exactly(client, 3) == b"E1\n"
 
     until(served_again, "a client was served after the descriptors came back")
+    assert ended(proxy, service["port"])["accept_paused"] > 0, "descriptors never ran out"
 
 
 def test_the_session_caps_hold(make_proxy: Callable[..., Proxy], echoes: Echoes) -> None:
@@ -186,8 +182,12 @@ def test_the_session_caps_hold(make_proxy: Callable[..., Proxy], echoes: Echoes)
     held = [proxy.connect(service["port"]) for _ in range(5)]
     for client in held:
         assert read_exactly(client, 3) == b"E1\n"
-    with proxy.connect(service["port"]) as sixth:
-        assert is_dropped(sixth)
+    try:
+        with proxy.connect(service["port"]) as sixth:
+            assert is_dropped(sixth)
+    except ConnectionResetError:
+        # The reset may be here before connect() has looked.
+        pass
     assert ended(proxy, service["port"]) == {"over_limit:max_sessions": 1}
     held.pop().close()
 

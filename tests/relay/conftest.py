@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from .loop import Loop
-from .udp_kit import Town
 
 
 @pytest.fixture
@@ -36,11 +35,3 @@ def connected_pair() -> tuple[socket.socket, socket.socket]:
     ours.setblocking(False)
     peers.settimeout(5)
     return ours, peers
-
-
-@pytest.fixture
-def town(loop: Loop) -> Iterator[Town]:
-    """Clients, nodes and UDP proxies."""
-    town = Town(loop)
-    yield town
-    town.close()

@@ -47,6 +47,19 @@ def test_one_that_is_added_again_starts_anew(loop: Loop) -> None:
     assert expired == ["a"]
 
 
+def test_at_rest_there_is_no_timer(loop: Loop) -> None:
+    deadlines: Deadlines[str] = Deadlines(loop, 3.0, lambda item: None)
+    deadlines.rest()
+    deadlines.add("a")
+    deadlines.rest()
+    assert loop.getDelayedCalls(), "it forgot what it waits for"
+    deadlines.remove("a")
+    deadlines.rest()
+    assert loop.getDelayedCalls() == []
+    deadlines.add("b")
+    assert loop.getDelayedCalls()
+
+
 def test_an_expiry_may_add_and_remove(loop: Loop) -> None:
     expired: list[str] = []
 

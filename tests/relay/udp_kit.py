@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from itertools import count
@@ -57,12 +58,11 @@ class Peer:
     def waiting(self) -> list[bytes]:
         """All datagrams that have come once nothing moves any more."""
         self.loop.settle()
-        got = []
-        while True:
-            try:
+        got: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
                 got.append(self.sock.recv(65_535))
-            except BlockingIOError:
-                return got
+        return got
 
     def close(self) -> None:
         self.sock.close()
@@ -121,20 +121,16 @@ class Town:
         return Peer(self.loop, sock)
 
     def gone(self) -> Node:
-        """A node where nothing listens."""
+        """A node where nothing listens any more."""
         peer = self.peer()
+        node = peer.node
         peer.close()
-        loopback_port = Node("127.0.0.1", self._unused_port())
-        return loopback_port
-
-    def _unused_port(self) -> int:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind(("127.0.0.1", 0))
-            return int(sock.getsockname()[1])
+        return node
 
     def routed(self, node: Node | Peer, **more: Any) -> Routed:
         where = node.node if isinstance(node, Peer) else node
-        return Routed(where, "route", "upstream", more.pop("idle_timeout", None), lambda: self.released.append(where), **more)
+        idle = more.pop("idle_timeout", None)
+        return Routed(where, "route", "upstream", idle, lambda: self.released.append(where), **more)
 
     def proxy(self, router: Router | Routed, *, host: str = "127.0.0.1", **more: Any) -> DatagramProxy:
         """One that listens; ``more`` goes to its constructor."""

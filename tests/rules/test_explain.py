@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from streamproxy.model import Facts, Order, Routing
 from streamproxy.rules import Condition, Outcome, Table, explain
 
-from .worlds import connections, facts, match, routing, routings
+from .worlds import connections, facts, match, patient, routing, routings
 
 
+@patient
 @given(st.sampled_from(Order).flatmap(routings), connections)
 def test_always_agrees_with_the_table(asked: Routing, seen: Facts) -> None:
     told = explain(asked, seen)
@@ -23,6 +24,7 @@ def test_always_agrees_with_the_table(asked: Routing, seen: Facts) -> None:
     )
 
 
+@patient
 @given(st.sampled_from(Order).flatmap(routings), connections, st.integers(-1, 9))
 def test_a_limit_leaves_out_anything_but_the_winner(asked: Routing, seen: Facts, limit: int) -> None:
     whole = explain(asked, seen)
@@ -35,6 +37,7 @@ def test_a_limit_leaves_out_anything_but_the_winner(asked: Routing, seen: Facts,
     assert told.winner is None or told.winner in [each.route for each in told.considered]
 
 
+@patient
 @given(st.sampled_from(Order).flatmap(routings), connections)
 def test_who_lost_did_not_match_and_nobody_before_the_winner_did(asked: Routing, seen: Facts) -> None:
     outcomes = [each.outcome for each in explain(asked, seen).considered]
@@ -118,6 +121,15 @@ def test_many_names_are_counted_not_listed() -> None:
 
     assert only.conditions[0].wants == "n0, n1, n2, n3, n4, n5, n6, n7, n8, n9 and 15 more"
     assert only.conditions[0].by == "n24"
+
+
+@pytest.mark.parametrize(("winner", "shown"), [(2, [0, 1, 2]), (3, [0, 1, 3]), (4, [0, 1, 4])])
+def test_the_winner_takes_the_last_place_when_it_would_not_be_shown(winner: int, shown: list[int]) -> None:
+    asked = routing(Order.FIRST, *(match(f"n{number}") for number in range(6)))
+
+    told = explain(asked, facts(f"n{winner}"), limit=3)
+
+    assert [each.index for each in told.considered] == shown
 
 
 def test_a_table_too_long_to_show_shows_its_beginning_and_the_winner() -> None:

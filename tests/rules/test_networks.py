@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamproxy.model import Match, Network
 from streamproxy.rules.networks import NEVER, AddressIndex, Group, group, lowest, parse_ip, unmapped
 
-from .worlds import facts, match
+from .worlds import facts, match, patient
 
 
 class Counted(dict[int, int]):
@@ -35,6 +35,7 @@ def indexed(*matches: Match) -> AddressIndex:
     return found
 
 
+@patient
 @given(st.ip_addresses())
 def test_a_literal_is_its_family_and_number(address: IPv4Address | IPv6Address) -> None:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
@@ -57,6 +58,7 @@ def test_mapped_addresses_are_ipv4_and_scopes_are_dropped(host: str, number: tup
     assert parse_ip(host) == number
 
 
+@patient
 @given(st.text(alphabet="0123456789abcdef.:%\0 \ud800x", max_size=45))
 def test_what_is_no_literal_is_in_no_network(host: str) -> None:
     try:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from streamproxy.rules import check_regex
 from streamproxy.rules.regex import MAX_LENGTH, RegexSet, matches
 
+from .worlds import patient
+
 PIECES = [
     *(
         "a",
@@ -58,6 +60,7 @@ class TestCheck:
     def test_says_what_is_wrong(self, text: str, error: str) -> None:
         assert check_regex(text) == error
 
+    @patient
     @given(st.text(st.characters(exclude_categories=()), max_size=30))
     def test_never_raises(self, text: str) -> None:
         assert check_regex(text) != ""
@@ -74,6 +77,7 @@ class TestOne:
 
 
 class TestMany:
+    @patient
     @given(st.lists(expressions, max_size=6), subjects)
     def test_match_as_each_does_alone(self, texts: list[str], name: str) -> None:
         texts = [text for text in texts if check_regex(text) is None]
@@ -82,6 +86,31 @@ class TestMany:
 
         assert sorted(found) == [position for position, text in enumerate(texts) if matches(text, name)]
 
+    @pytest.mark.parametrize(
+        ("text", "hits", "misses"),
+        [
+            (".*", ["", "a", "\n"], []),
+            ("a.b", ["axb", "a\nb"], ["ab"]),
+            (".*a.*", ["a", "bab"], ["b"]),
+            (".*a|b", ["a", "xa", "b"], ["xb"]),
+            ("b|a.*", ["a", "ax", "b"], ["bx"]),
+            ("a(?-s).*", ["a", "ax"], ["a\n"]),
+            (".*?a", ["a", "xa"], ["ax"]),
+            (".*{a", ["{a", "x{a"], ["a"]),
+            (r"a\.*", ["a", "a.."], ["ax"]),
+            (r"a\\.*", ["a\\", r"a\x"], ["a", "a."]),
+            (r"\Qa.*", ["a.*"], ["a", "ax", "a."]),
+            (r"\Q.*\Ea", [".*a"], ["a", "xa"]),
+            (r".*\Q.a", [".a", "x.a"], ["xa"]),
+            (r"\\Qa", [r"\Qa"], ["a"]),
+        ],
+    )
+    def test_match_the_whole_name_each(self, text: str, hits: list[str], misses: list[str]) -> None:
+        many = RegexSet.compile(["before", text, "behind"])
+
+        assert [name for name in hits + misses if many.match(name) == [1]] == hits
+
+    @patient
     @given(expressions)
     def test_take_just_what_the_check_passes(self, text: str) -> None:
         if check_regex(text) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from streamproxy.model import (
@@ -19,6 +20,9 @@ from streamproxy.model import (
     Routing,
     Transport,
 )
+
+patient = settings(deadline=None)
+"""How long an example takes is no reason to fail."""
 
 LISTENER = ListenAddress(Transport.TCP, "0.0.0.0", 443)
 

@@ -110,7 +110,7 @@ def _entry(item: KeyItem) -> KeyEntry | None:
 
 def _allow(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     if not networks:
-        raise ValueError("lets nobody in: list networks, or switch the Admin API off (apisix.enable_admin: false)")
+        raise ValueError("lets nobody in: list networks, or set apisix.enable_admin: false")
     return networks
 
 
@@ -192,12 +192,17 @@ class PluginAttr:
     prometheus: Prometheus = Prometheus()
 
 
-def is_given(tree: Mapping[str, Any], path: str) -> bool:
-    """Does something other than ``null`` stand at the dotted ``path``?"""
+def at(tree: Mapping[str, Any], path: str) -> Any:
+    """What stands at the dotted ``path``, or ``None``."""
     value: Any = tree
     for step in path.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
-    return value is not None
+    return value
+
+
+def is_given(tree: Mapping[str, Any], path: str) -> bool:
+    """Does anything but ``null`` stand at the dotted ``path``?"""
+    return at(tree, path) is not None
 
 
 def conflicts(tree: Mapping[str, Any]) -> Iterator[Problem]:

@@ -78,7 +78,7 @@ class Composer:
             raise refused(event.start_mark, f"more than {MOST_VALUES} values (aliases repeat theirs) are too many")
 
     def _scalar(self, event: Any, trail: Trail) -> Json:
-        if event.implicit[0]:
+        if event.implicit[0] and event.tag is None:
             return resolve(event.value)
         self._tagged(event, trail, "str")
         return str(event.value)

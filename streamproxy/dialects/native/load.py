@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, fields_dict, frozen
 
 from streamproxy.errors import InvalidConfiguration, Problem
 from streamproxy.model import (
@@ -28,9 +28,9 @@ from ..claims import Claims
 from ..codec import bounded, kind_of, structure
 from ..stream_proxy import expand
 from . import apisix_config
-from .apisix_config import EXPORT_ADDR, Apisix, Deployment, NginxConfig, PluginAttr, is_given
+from .apisix_config import EXPORT_ADDR, Apisix, Deployment, NginxConfig, PluginAttr, at, is_given
 from .environment import substitute
-from .resources import declared
+from .resources import Resources, declared
 from .settings import (
     AccessLogSection,
     AdminSection,
@@ -102,8 +102,7 @@ class _Reader:
 
     def config(self) -> Config:
         """The configuration; where something is a problem, something else."""
-        own = {key: value for key, value in self._tree.items() if key not in apisix_config.KEYS}
-        self.problems += structure(own, Sections, forbid_extra=True)[1]
+        self.problems += self._unknown()
         self.problems += apisix_config.conflicts(self._tree)
         apisix = self._section("apisix", Apisix, strict=False) or Apisix()
         admin = self._admin(apisix)
@@ -125,6 +124,14 @@ class _Reader:
             limits=limits,
             ignored=apisix_config.ignored(self._tree, apisix),
         )
+
+    def _unknown(self) -> Iterator[Problem]:
+        own = {key: value for key, value in self._tree.items() if key not in apisix_config.KEYS}
+        for problem in structure(own, Sections, forbid_extra=True)[1]:
+            # APISIX's file of documents has them at the top.
+            is_list = problem.path in fields_dict(Resources)
+            meant = f"is not known here: did you mean resources.{problem.path}?"
+            yield evolve(problem, message=meant) if is_list else problem
 
     def _section(self, name: str, type_: type[T], *, strict: bool = True) -> T | None:
         """The section ``name``, its defaults if it is not given, ``None`` if something is wrong with it."""
@@ -182,23 +189,26 @@ class _Reader:
         self._claims.take(listen, path)
 
     def _static(self, apisix: Apisix) -> tuple[StaticListener, ...]:
+        self._given("stream_proxy", StreamProxySection)
         is_ours = is_given(self._tree, "stream_proxy")
         path = "stream_proxy" if is_ours else "apisix.stream_proxy"
-        section = self._section("stream_proxy", StreamProxySection) if is_ours else apisix.stream_proxy
-        if section is None:
-            return ()
         default = apisix.proxy_protocol
         tcp, tcp_problems = expand(
-            section.tcp,
+            self._listed(f"{path}.tcp"),
             Transport.TCP,
             f"{path}.tcp",
             claims=self._claims,
             proxy_protocol=default.enable_tcp_pp,
             proxy_protocol_to_upstream=default.enable_tcp_pp_to_upstream,
         )
-        udp, udp_problems = expand(section.udp, Transport.UDP, f"{path}.udp", claims=self._claims)
+        udp, udp_problems = expand(self._listed(f"{path}.udp"), Transport.UDP, f"{path}.udp", claims=self._claims)
         self.problems += (*tcp_problems, *udp_problems)
         return (*tcp, *udp) if is_ours or apisix.serves_streams else ()
+
+    def _listed(self, path: str) -> Any:
+        """What stands at ``path``, whatever is wrong around it."""
+        value = at(self._tree, path)
+        return () if value is None else value
 
     def _resources(self, static: tuple[StaticListener, ...], limits: Limits) -> tuple[Document, ...]:
         """The documents, seen to work with one another."""

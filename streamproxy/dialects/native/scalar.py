@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-# 64 bits, which is what other readers of the same document can be expected to hold.
+# Within 64 bits, which is what other readers of the same document can be expected to hold.
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})")
 _BASED = re.compile(r"0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20}")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,100}|[0-9]{1,100}(?:\.[0-9]{0,100})?)(?:[eE][-+]?[0-9]{1,4})?")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,100}|[0-9]{1,100}(?:\.[0-9]{0,100}|(?=[eE])))(?:[eE][-+]?[0-9]{1,4})?")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
