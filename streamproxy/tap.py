@@ -7,7 +7,7 @@ import secrets
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,12 @@ from twisted.python import usage
 from . import __version__
 from .dialects.native import load_config
 from .errors import InvalidConfiguration, StoreError
-from .model import Config, Role, StoreType
+from .model import Config, Ended, Json, Key, Role, StoreType
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
 
+    from .control.configuration import LiveConfiguration
     from .interfaces import ConfigStore
 
 
@@ -88,7 +89,15 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
     service = ProxyService(reactor, engine, reconciler, configuration, config, reread, store.close)
     service.setName("streamproxy")
     if config.access_log is not None:
-        log = AccessLog(config.access_log.path, config.access_log.format, reactor)
+        try:
+            log = AccessLog(
+                config.access_log.path,
+                config.access_log.format,
+                reactor,
+                service=partial(_service_of, configuration),
+            )
+        except ValueError as error:
+            raise StoreError(f"access_log.format: {error}") from error
         table.observe(log.write)
         service.on_usr1 = log.reopen
         service.attach(log)
@@ -96,6 +105,14 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
     if config.admin is not None:
         service.attach(_admin(reactor, config, configuration, service))
     return service
+
+
+def _service_of(configuration: LiveConfiguration, record: Ended) -> Mapping[str, Json] | None:
+    """The TCP service that a session belonged to, as it is now."""
+    dialect, _, rest = record.owner.partition(":")
+    kind, _, name = rest.partition("/")
+    document = configuration.get(Key(dialect, kind, name.partition("+")[0]))
+    return document.body if document is not None else None
 
 
 def _store(reactor: Any, config: Config) -> ConfigStore:
@@ -118,7 +135,8 @@ def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> An
     if settings is None:
         raise AssertionError("asked for an Admin API that is switched off")
     credentials = Credentials()
-    if not any(entry.role is Role.ADMIN for entry in (*settings.keys, *settings.clients)):
+    roles = [key.role for key in settings.keys] + [client.role for client in settings.clients]
+    if Role.ADMIN not in roles:
         kept = None if config.store.type is StoreType.MEMORY else Path(config.store.path + ".admin-key")
         key, is_new = generated_key(kept)
         settings = evolve(settings, keys=(*settings.keys, key))

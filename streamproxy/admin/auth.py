@@ -21,6 +21,8 @@ HOW_TO = (
 
 # A name or an IPv4 literal, or an IPv6 literal in brackets; then perhaps a port.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,64}\])(?::([0-9]{1,5}))?")
+# What Otoroshi's documentation, SDKs and tests call its Admin API on a developer's machine; it points at loopback.
+_OTOROSHI = "otoroshi-api.oto.tools"
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -97,9 +99,10 @@ def names_us(host: str, listen_host: str) -> bool:
     """
     May a request for ``host`` reach an API that listens on ``listen_host``? A name that somebody else owns may be made
     to point at a loopback address, and then a page from there can call us with its own origin (DNS rebinding): behind
-    loopback only ``localhost``, addresses, and the very name we listen on are us.
+    loopback only ``localhost``, addresses, the very name we listen on and the one that Otoroshi's clients use are us.
     """
-    return not is_loopback(listen_host) or is_loopback(host) or host == listen_host.lower() or _is_address(host)
+    known = (listen_host.lower(), _OTOROSHI)
+    return not is_loopback(listen_host) or is_loopback(host) or host in known or _is_address(host)
 
 
 def is_cross_site(headers: Headers, host: str | None) -> bool:

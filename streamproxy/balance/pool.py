@@ -33,7 +33,7 @@ class Pool:
 
 
 class Pools:
-    """Every pool of a process, by upstream id. An upstream that changed gets a new pool; the old one dies with its use."""
+    """Every pool of a process, by upstream id. A changed upstream gets a new one; the old one ends with its use."""
 
     def __init__(self) -> None:
         self._pools: dict[str, Pool] = {}

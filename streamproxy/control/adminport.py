@@ -84,8 +84,8 @@ def _context(tls: AdminTls) -> CertificateOptions:
 
 
 def _certificates(pem: bytes) -> list[bytes]:
-    end = b"-----END CERTIFICATE-----"
-    parts = [part[part.index(b"-----BEGIN CERTIFICATE-----") :] + end for part in pem.split(end) if b"BEGIN CERT" in part]
+    begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+    parts = [part[part.index(begin) :] + end for part in pem.split(end) if begin in part]
     if not parts:
         raise ValueError("no certificate in the file")
     return parts

@@ -12,7 +12,7 @@ from ..model import AdminKey, Role, Secret
 
 def generated_key(path: Path | None) -> tuple[AdminKey, bool]:
     """
-    The key kept in the file ``path`` (mode 0600), made on first use; with no path one that lasts as long as the process.
+    The key kept in the file ``path`` (mode 0600), made on first use; without a path one that ends with the process.
     The second value says whether it is new, so that it has to be shown.
 
     Raises ``StoreError`` when the file cannot be read or made.

@@ -13,7 +13,7 @@ from ..model import ListenAddress, Listener, ListenerState, ListenerStatus, Rout
 from ..relay.engine import Engine
 from ..relay.serving import Serving
 from ..rules import Table
-from .plan import Bind, Served, Swap, Unbind, plan, served
+from .plan import Bind, Served, Swap, Unbind, plan
 
 # Seconds until a bind that failed is tried again: doubled each time, up to the last.
 RETRY_FIRST = 1.0
@@ -76,9 +76,9 @@ class Reconciler:
             if isinstance(step, Unbind):
                 self._unbind(step.listener.address)
             elif isinstance(step, Swap):
-                self._swap(step.listener, snapshot)
+                self._swap(step.served, snapshot)
             elif isinstance(step, Bind):
-                self._bind(step.listener, snapshot)
+                self._bind(step.served, snapshot)
         self._tables = {name: self._tables[name] for name in snapshot.routings.keys() & self._tables.keys()}
         self.engine.pools.keep(snapshot.upstreams)
 
@@ -99,9 +99,9 @@ class Reconciler:
 
     # The steps
 
-    def _bind(self, listener: Listener, snapshot: Snapshot) -> None:
-        slot = _Slot(served(snapshot, listener), self._serving(listener, snapshot))
-        self._slots[listener.address] = slot
+    def _bind(self, served: Served, snapshot: Snapshot) -> None:
+        slot = _Slot(served, self._serving(served.listener, snapshot))
+        self._slots[served.listener.address] = slot
         self._try_bind(slot)
 
     def _try_bind(self, slot: _Slot) -> None:
@@ -126,10 +126,10 @@ class Reconciler:
             slot.delay = RETRY_FIRST
             self._log.info("{address} listens for {owner}", address=str(listener.address), owner=listener.owner)
 
-    def _swap(self, listener: Listener, snapshot: Snapshot) -> None:
-        slot = self._slots[listener.address]
-        slot.running = served(snapshot, listener)
-        slot.serving = self._serving(listener, snapshot)
+    def _swap(self, served: Served, snapshot: Snapshot) -> None:
+        slot = self._slots[served.listener.address]
+        slot.running = served
+        slot.serving = self._serving(served.listener, snapshot)
         if slot.bound is not None:
             slot.bound.swap(slot.serving)
 

@@ -133,7 +133,7 @@ class ProxyService(Service):
     def _warn(self, config: Config) -> None:
         """Nothing that the file says is passed over in silence."""
         if config.ignored:
-            self._log.warn("keys of the configuration file that mean nothing here: {keys}", keys=", ".join(config.ignored))
+            self._log.warn("keys in the file that mean nothing here: {keys}", keys=", ".join(config.ignored))
         for name, unset in (("metrics", None), ("tls", TlsSettings())):
             if getattr(config, name) != unset:
                 self._log.warn("{key} is not served yet", key=name)

@@ -23,6 +23,16 @@ from .route import Decision, Match, NamePattern, Network, Order, PatternKind, Ro
 from .settings import Limits
 from .snapshot import Snapshot
 from .status import ListenerState, ListenerStatus
+from .tls import (
+    Certificate,
+    ClientPolicy,
+    ClientVerification,
+    KeyPair,
+    PeerIdentity,
+    ServerPolicy,
+    TlsFacts,
+    TlsVersion,
+)
 from .upstream import Node, Policy, TargetTls, Timeouts, Upstream
 
 __all__ = [
@@ -32,8 +42,11 @@ __all__ = [
     "AdminKey",
     "AdminSettings",
     "AdminTls",
+    "Certificate",
     "Change",
     "ClientAuth",
+    "ClientPolicy",
+    "ClientVerification",
     "Config",
     "Decision",
     "Delete",
@@ -44,6 +57,7 @@ __all__ = [
     "Facts",
     "Json",
     "Key",
+    "KeyPair",
     "Limits",
     "ListenAddress",
     "Listener",
@@ -55,20 +69,24 @@ __all__ = [
     "Node",
     "Order",
     "PatternKind",
+    "PeerIdentity",
     "Policy",
     "Put",
     "Role",
     "Route",
     "Routing",
     "Secret",
+    "ServerPolicy",
     "Snapshot",
     "StaticListener",
     "StoreSettings",
     "StoreType",
     "TargetTls",
     "Timeouts",
+    "TlsFacts",
     "TlsMode",
     "TlsSettings",
+    "TlsVersion",
     "Transport",
     "Upstream",
     "canonical_interface",

@@ -7,7 +7,7 @@ from typing import TypeAlias, Union
 
 from attrs import evolve, frozen
 
-Json: TypeAlias = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
+Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
 
 
 @frozen(order=True)

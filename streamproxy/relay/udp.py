@@ -78,6 +78,10 @@ class DatagramProxy:
     _by_id: dict[str, DatagramSession] = field(init=False, factory=dict)
     _per_client: dict[str, int] = field(init=False, factory=dict)
     _wheel: IdleWheel[DatagramSession] = field(init=False, factory=lambda: IdleWheel(IDLE_TICK))
+    # Looking for a second datagram costs half as much as relaying one. It is done where there was one the last time;
+    # else only the epoll, which is asked anyway, can tell that there is.
+    _bursts: bool = field(init=False, default=False)
+    _share: int = field(init=False, default=1)
     _timer: IDelayedCall | None = field(init=False, default=None)
     _closing: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
@@ -153,6 +157,7 @@ class DatagramProxy:
         poll, readers = self._epoll.poll, self._readers
         now = self.reactor.seconds()
         budget = BUDGET
+        self._share = LISTENER_BUDGET if self._bursts else 1
         while budget > 0 and not self._closed:
             events = poll(0, budget)
             if not events:
@@ -164,11 +169,13 @@ class DatagramProxy:
 
     def _read_clients(self, now: float) -> int:
         counters, buffer, receive, sessions = self.counters, self.buffer, self._bound.receive, self._by_origin
-        for taken in range(LISTENER_BUDGET):
+        share, self._share = self._share, LISTENER_BUDGET
+        for taken in range(share):
             try:
                 size, origin = receive(buffer)
             except OSError:
                 # Nothing more, as a rule. Anything else the kernel has to say concerned one datagram, and is said.
+                self._bursts = taken > 1
                 return taken + 1
             counters.datagrams_in += 1
             if size > len(buffer):
@@ -178,7 +185,7 @@ class DatagramProxy:
             session = sessions.get(origin) or self._open(origin, now)
             if session is not None:
                 session.forward(buffer[:size], now)
-        return LISTENER_BUDGET
+        return share
 
     def _open(self, origin: Origin, now: float) -> DatagramSession | None:
         """A session for a new client, or ``None``: counted, and the datagram is dropped."""

@@ -68,9 +68,13 @@ def matches(text: str, name: str) -> bool:
     Raises ``ValueError`` when ``text`` is no expression.
     """
     try:
-        return re2.compile(text, _ONE).fullmatch(name) is not None
+        expression = re2.compile(text, _ONE)
     except re2.error as error:
         raise ValueError(f"{text!a:.200}: {_why(error)}") from error
+    try:
+        return expression.fullmatch(name) is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _searched(text: str) -> str:

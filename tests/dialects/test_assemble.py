@@ -12,7 +12,6 @@ from streamproxy.dialects.assemble import KINDS, Assembled, assemble, canonical
 from streamproxy.dialects.memo import Memo
 from streamproxy.model import (
     Document,
-    FactKind,
     Key,
     Limits,
     ListenAddress,
@@ -20,7 +19,6 @@ from streamproxy.model import (
     Routing,
     Snapshot,
     StaticListener,
-    TlsMode,
     Transport,
 )
 

@@ -88,7 +88,8 @@ def _port_of(text: str) -> str:
 
 
 def _listens(port: str) -> bool:
-    return any(f":{int(port):04X} " in line and " 0A " in line for line in Path("/proc/net/tcp").read_text().splitlines())
+    lines = Path("/proc/net/tcp").read_text().splitlines()
+    return any(f":{int(port):04X} " in line and " 0A " in line for line in lines)
 
 
 @pytest.mark.parametrize("page", sorted(path.relative_to(DOCS) for path in DOCS.rglob("*.md")))

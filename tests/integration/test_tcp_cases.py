@@ -245,7 +245,13 @@ def test_case_27_a_busy_port_is_status_and_is_retried(proxy: Proxy, echoes: Echo
 def test_case_29_the_event(make_proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     log = tmp_path / "events.json"
     proxy = make_proxy({"access_log": {"path": str(log), "format": "otoroshi"}}).start()
-    answerer = Server(lambda sock: (read_exactly(sock, 10), sock.sendall(b"x" * 20), read_all(sock)) and None)
+
+    def answer(sock: socket.socket) -> None:
+        read_exactly(sock, 10)
+        sock.sendall(b"x" * 20)
+        read_all(sock)
+
+    answerer = Server(answer)
     service = proxy.create(rules=[rule("*", target(answerer.port, host="localhost"))])
     with proxy.connect(service["port"]) as client:
         client.sendall(b"0123456789")

@@ -160,7 +160,7 @@ def test_abort_lets_what_was_written_before_arrive(loop: Loop) -> None:
 
 
 def test_a_peer_that_does_not_read_does_not_hold_an_abort_for_ever(loop: Loop, pair: Pair) -> None:
-    ours, peer = pair
+    ours, _ = pair
     leg = SocketLeg(loop, ours)
     leg.receiver = Heard(leg)
     while leg.write(b"x" * 65536):

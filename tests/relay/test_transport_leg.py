@@ -58,7 +58,7 @@ class Peer(Protocol):
     def readConnectionLost(self) -> None:
         if not self.read_ended.called:
             self.read_ended.callback(None)
-        if not self.answers_after_the_end:
+        if not self.answers_after_the_end and self.transport is not None:
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -82,10 +82,16 @@ class Targets(ServerFactory):
         return peer
 
 
-def quiet(protocol: Protocol) -> Factory:
-    factory = Factory.forProtocol(lambda: protocol)  # type: ignore[arg-type]
-    factory.noisy = False
-    return factory
+class Only(Factory):
+    """One connection, for this protocol."""
+
+    noisy = False
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        return self._peer
 
 
 class EndpointTests(TestCase):
@@ -102,21 +108,26 @@ class EndpointTests(TestCase):
         self.addCleanup(port.stopListening)
         self.addCleanup(self.all_ended)
         client = Peer()
-        yield connect(port).connect(quiet(client))
+        yield connect(port).connect(Only(client))
         target = yield targets.next
         return client, target
 
     @inlineCallbacks
     def all_ended(self) -> Any:
         while len(self.proxy.engine.table):
-            yield deferLater(reactor, 0.01)  # type: ignore[arg-type]
+            yield deferLater(reactor, 0.01)
 
     def ended(self) -> Deferred[Ended]:
         done: Deferred[Ended] = Deferred()
         for record in self.proxy.recent:
             done.callback(record)
             return done
-        self.proxy.engine.table.observe(lambda record: done.called or done.callback(record))
+
+        def tell(record: Ended) -> None:
+            if not done.called:
+                done.callback(record)
+
+        self.proxy.engine.table.observe(tell)
         return done
 
     def tcp(self, **options: Any) -> Deferred[Any]:
@@ -190,7 +201,7 @@ class EndpointTests(TestCase):
         last = -1
         while self.moved() != last:
             last = self.moved()
-            yield deferLater(reactor, 0.2)  # type: ignore[arg-type]
+            yield deferLater(reactor, 0.2)
 
     @inlineCallbacks
     def test_a_reset_of_the_target_aborts_a_unix_client(self) -> Any:
@@ -223,9 +234,9 @@ class EndpointTests(TestCase):
     @inlineCallbacks
     def test_a_cap_refuses_before_there_is_a_transport(self) -> Any:
         client, target = yield self.tcp(limits=Limits(max_sessions=1))
-        second = Peer()
+        second: Any = Peer()
         port = client.transport.getPeer().port
-        yield endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(quiet(second))
+        yield endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Only(second))
         yield second.gone
         self.assertEqual(self.proxy.ended(), (("over_limit:max_sessions", 1),))
         client.transport.loseConnection()
@@ -238,9 +249,9 @@ class EndpointTests(TestCase):
         server = yield endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(other)
         self.addCleanup(server.stopListening)
         self.proxy.use([f"127.0.0.1:{server.getHost().port}"])
-        second = Peer()
+        second: Any = Peer()
         port = client.transport.getPeer().port
-        yield endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(quiet(second))
+        yield endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Only(second))
         new = yield other.next
         for peer in (client, second):
             peer.transport.loseConnection()
@@ -273,7 +284,8 @@ def self_signed() -> ssl.PrivateCertificate:
     pem = made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return ssl.PrivateCertificate.loadPEM(pem)
+    loaded: ssl.PrivateCertificate = ssl.PrivateCertificate.loadPEM(pem)
+    return loaded
 
 
 class Heard:

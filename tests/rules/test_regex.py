@@ -71,7 +71,12 @@ class TestOne:
         assert matches("A.C", "abc")
         assert not matches("A.C", "abcd")
 
+    def test_does_not_match_what_is_no_text(self) -> None:
+        assert not matches(".*", "\ud800")
+
     def test_refuses_what_is_no_expression(self) -> None:
+        with pytest.raises(ValueError, match="surrogates"):
+            matches("\ud800", "a")
         with pytest.raises(ValueError, match=r"'\[': missing \]"):
             matches("[", "a")
 

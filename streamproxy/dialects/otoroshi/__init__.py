@@ -5,4 +5,15 @@ from .service import TcpService, canonical, decode, encode
 from .template import new_id, template
 from .unserved import unserved
 
-__all__ = ["Exposure", "TcpService", "canonical", "compose", "decode", "encode", "expose", "new_id", "template", "unserved"]
+__all__ = [
+    "Exposure",
+    "TcpService",
+    "canonical",
+    "compose",
+    "decode",
+    "encode",
+    "expose",
+    "new_id",
+    "template",
+    "unserved",
+]

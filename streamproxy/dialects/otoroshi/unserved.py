@@ -15,7 +15,7 @@ def unserved(service: TcpService) -> Iterator[Problem]:
     if not service.enabled:
         return
     if service.tls is TlsMode.TERMINATE:
-        yield Problem("tls", "unsupported", "terminating TLS is not served yet: use PassThrough, or disable the service")
+        yield Problem("tls", "unsupported", "terminating TLS is not served yet: use PassThrough, or disable it")
     for number, rule in enumerate(service.rules):
         for place, target in enumerate(rule.targets):
             if target.tls:
