@@ -12,6 +12,7 @@ from zope.interface import implementer
 from ..interfaces import Leg
 from ..model import Address
 from ..observe.sessions import Tally
+from .departure import reset
 from .session import Session
 from .socket_leg import SocketLeg
 from .transport_leg import TransportLeg
@@ -43,7 +44,7 @@ class StreamProxyFactory:
         """Take on an accepted, non-blocking TCP socket and the address ``accept`` gave for it."""
         host = _plain_host(peer[0])
         if not self._admit(host):
-            _reset(sock)
+            reset(sock)
             return
         leg = SocketLeg(self.engine.reactor, sock)
         try:
@@ -143,10 +144,3 @@ def _plain_host(host: str) -> str:
 
 def _address(address: Any) -> Address:
     return Address(_plain_host(getattr(address, "host", "") or ""), getattr(address, "port", 0) or 0)
-
-
-def _reset(sock: socket.socket) -> None:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-    finally:
-        sock.close()

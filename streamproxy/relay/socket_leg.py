@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
-import struct
-import termios
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
+
+from .departure import Departure
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -24,12 +23,6 @@ READ_SIZE = 65536
 
 # How much a peer that broke the connection may still have said before, per write that finds out.
 LAST_WORDS = 4
-
-# A reset overtakes what the kernel has not sent yet. What was relayed before gets this long (seconds) to leave.
-ABORT_GRACE = 1.0
-ABORT_POLL = 0.02
-
-_RESET = struct.pack("ii", 1, 0)
 
 
 class SocketLeg:
@@ -117,7 +110,7 @@ class SocketLeg:
 
     def abort(self) -> None:
         if self._release():
-            _Departure(self._reactor, self._socket).go()
+            Departure(self._reactor, self._socket).go()
 
     # What the reactor calls
 
@@ -237,30 +230,3 @@ class SocketLeg:
         self._reactor.removeWriter(self)
         self._unsent = None
         return True
-
-
-class _Departure:
-    """A socket on its way out: reset as soon as the kernel has sent what it holds, or when the grace is over."""
-
-    __slots__ = ("_deadline", "_reactor", "_socket")
-
-    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
-        self._reactor = reactor
-        self._socket = sock
-        self._deadline = reactor.seconds() + ABORT_GRACE
-
-    def go(self) -> None:
-        if self._unsent() and self._reactor.seconds() < self._deadline:
-            self._reactor.callLater(ABORT_POLL, self.go)
-            return
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        finally:
-            self._socket.close()
-
-    def _unsent(self) -> int:
-        """Bytes in the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
-        try:
-            return struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]  # type: ignore[no-any-return]
-        except OSError:
-            return 0

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
-from streamproxy.relay import socket_leg
+from streamproxy.relay import departure
 from streamproxy.relay.socket_leg import SocketLeg
 
 from .conftest import connected_pair
@@ -153,8 +153,8 @@ def test_abort_lets_what_was_written_before_arrive(loop: Loop) -> None:
     with pytest.raises(ConnectionResetError):
         while chunk := peer.recv(4096):
             got += chunk
-            loop.advance(socket_leg.ABORT_POLL / 100)
-            loop.advance(0 if len(got) < 100_000 else socket_leg.ABORT_POLL)
+            loop.advance(departure.ABORT_POLL / 100)
+            loop.advance(0 if len(got) < 100_000 else departure.ABORT_POLL)
     assert len(got) > 100_000, f"the reset overtook the bytes: {len(got)} of them arrived"
     peer.close()
 
@@ -167,7 +167,7 @@ def test_a_peer_that_does_not_read_does_not_hold_an_abort_for_ever(loop: Loop, p
         pass
     leg.abort()
     assert loop.getDelayedCalls(), "it did not wait for the peer at all"
-    loop.pump([socket_leg.ABORT_POLL] * int(socket_leg.ABORT_GRACE / socket_leg.ABORT_POLL + 2))
+    loop.pump([departure.ABORT_POLL] * int(departure.ABORT_GRACE / departure.ABORT_POLL + 2))
     assert not loop.getDelayedCalls(), "it still waits after the grace"
     assert ours.fileno() == -1
 
