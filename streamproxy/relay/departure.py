@@ -44,7 +44,7 @@ class Departure:
 
 
 class Farewell:
-    """A socket whose peer was told the end: what it still says is thrown away until it ends too, or has had its time."""
+    """A socket whose peer was told the end: what it still says is thrown away until it ends too or its time is over."""
 
     __slots__ = ("_reactor", "_socket", "_timer")
 
