@@ -104,7 +104,7 @@ async def bulk(
     for _ in range(_ROUNDS):
         try:
             await services.write(decide, intent)
-        except InvalidConfiguration as error:  # noqa: PERF203 - it is what makes another round
+        except InvalidConfiguration as error:
             refused.update(plan.blamed(error.problems))
         else:
             return plan.outcomes

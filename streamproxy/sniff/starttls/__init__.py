@@ -1,0 +1,114 @@
+"""
+Protocols that begin in plain text and go on in TLS, up to the point where TLS begins; without doing any I/O.
+
+A ``Preamble`` answers a client in its server's place, so that its ClientHello can be read before a target is chosen.
+An ``Ask`` brings a target to the same point: to repeat a client's preamble where TLS is passed through, to use TLS of
+our own towards it, or (with ``upgrade=False``) to take from it the greeting that the client has had from us.
+
+===========  ======================  =======================  ==========================================
+name         client asks by          who speaks first         source
+===========  ======================  =======================  ==========================================
+postgres     SSLRequest, or at once  client                   PostgreSQL's documentation, "Message Flow"
+smtp         STARTTLS                server                   RFC 3207
+imap         STARTTLS                server                   RFC 9051, 6.2.1
+pop3         STLS                    server                   RFC 2595, 4
+ldap         StartTLS                client                   RFC 4511, 4.14
+===========  ======================  =======================  ==========================================
+
+MySQL needs its target first, and is by itself: see :mod:`.mysql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from .detect import detect
+from .imap import ImapAsk, ImapPreamble
+from .ldap import LdapAsk, LdapPreamble
+from .machine import (
+    MAX_COMMANDS,
+    MAX_LINE,
+    MAX_PREAMBLE,
+    Answering,
+    Ask,
+    Asking,
+    Done,
+    NothingToAsk,
+    Plain,
+    Preamble,
+    Refuse,
+    Reply,
+    Upgrade,
+)
+from .mysql import MysqlAsk, MysqlGreeting, MysqlPreamble, sniff_mysql_greeting
+from .pop3 import Pop3Ask, Pop3Preamble
+from .postgres import PostgresAsk, PostgresPreamble
+from .smtp import SmtpAsk, SmtpPreamble
+
+
+class MakePreamble(Protocol):
+    """
+    ``host`` is the name we go by where a server says its own; ``optional``: a client may go on without TLS. Raises
+    ``ValueError`` for a ``host`` that is no name.
+    """
+
+    def __call__(self, *, host: str, optional: bool = False) -> Preamble: ...
+
+
+class MakeAsk(Protocol):
+    """
+    ``introduction`` is that of the client's ``Upgrade`` or ``Plain``. ``upgrade``: ask for TLS. Without it the target
+    is taken to where the client is after its ``Plain``; or, without introduction too, to where the client begins anew
+    after the handshake with us.
+    """
+
+    def __call__(self, *, introduction: bytes = b"", upgrade: bool = True) -> Ask: ...
+
+
+PREAMBLES: Mapping[str, MakePreamble] = MappingProxyType(
+    {
+        "postgres": lambda *, host, optional=False: PostgresPreamble(optional=optional),
+        "smtp": SmtpPreamble,
+        "imap": lambda *, host, optional=False: ImapPreamble(optional=optional),
+        "pop3": lambda *, host, optional=False: Pop3Preamble(optional=optional),
+        "ldap": lambda *, host, optional=False: LdapPreamble(optional=optional),
+    }
+)
+"""How to answer the clients of a protocol."""
+
+ASKS: Mapping[str, MakeAsk] = MappingProxyType(
+    {
+        "postgres": lambda *, introduction=b"", upgrade=True: PostgresAsk() if upgrade else NothingToAsk(),
+        "smtp": SmtpAsk,
+        "imap": lambda *, introduction=b"", upgrade=True: ImapAsk(upgrade=upgrade),
+        "pop3": lambda *, introduction=b"", upgrade=True: Pop3Ask(upgrade=upgrade),
+        "ldap": lambda *, introduction=b"", upgrade=True: LdapAsk() if upgrade else NothingToAsk(),
+    }
+)
+"""How to ask the targets of a protocol."""
+
+__all__ = [
+    "PREAMBLES",
+    "ASKS",
+    "MakePreamble",
+    "MakeAsk",
+    "detect",
+    "Preamble",
+    "Ask",
+    "Answering",
+    "Asking",
+    "Reply",
+    "Upgrade",
+    "Plain",
+    "Done",
+    "Refuse",
+    "MAX_PREAMBLE",
+    "MAX_COMMANDS",
+    "MAX_LINE",
+    "MysqlGreeting",
+    "MysqlPreamble",
+    "MysqlAsk",
+    "sniff_mysql_greeting",
+]
