@@ -18,22 +18,24 @@ from .config import (
 from .document import Change, Delete, Document, Json, Key, Put
 from .ending import Ended, Ending
 from .facts import FactKind, Facts
-from .listener import ClientAuth, Listener, TlsMode
+from .listener import Listener
 from .route import Decision, Match, NamePattern, Network, Order, PatternKind, Route, Routing
 from .settings import Limits
 from .snapshot import Snapshot
 from .status import ListenerState, ListenerStatus
 from .tls import (
     Certificate,
+    ClientAuth,
     ClientPolicy,
     ClientVerification,
     KeyPair,
     PeerIdentity,
     ServerPolicy,
     TlsFacts,
+    TlsMode,
     TlsVersion,
 )
-from .upstream import Node, Policy, TargetTls, Timeouts, Upstream
+from .upstream import Node, Policy, Timeouts, Upstream
 
 __all__ = [
     "AccessLogSettings",
@@ -81,7 +83,6 @@ __all__ = [
     "StaticListener",
     "StoreSettings",
     "StoreType",
-    "TargetTls",
     "Timeouts",
     "TlsFacts",
     "TlsMode",

@@ -7,6 +7,7 @@ import enum
 from attrs import frozen
 
 from .address import Address, ListenAddress
+from .tls import TlsFacts
 
 
 class FactKind(enum.Enum):
@@ -21,7 +22,8 @@ class Facts:
     """
     ``peer`` is the client, ``local`` the address it reached (never a wildcard). ``sni`` and ``http_host`` are
     lower-case A-labels without trailing dot, ``None`` when the client named nothing or nothing was read.
-    ``tls`` says whether the client opened with a TLS ClientHello; ``alpn`` are the protocols it offered.
+    ``tls`` says whether the client opened with a TLS ClientHello; ``alpn`` are the protocols it offered. ``handshake``
+    is what was agreed on where we terminate TLS, the client's verified certificate included.
     """
 
     listener: ListenAddress
@@ -31,6 +33,7 @@ class Facts:
     sni: str | None = None
     alpn: tuple[str, ...] = ()
     http_host: str | None = None
+    handshake: TlsFacts | None = None
 
     @property
     def name(self) -> str | None:

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import enum
-
 from attrs import frozen
 
 from .address import ListenAddress
 from .document import Key
 from .facts import FactKind
-
-
-class TlsMode(enum.Enum):
-    """``DISABLED`` relays as is, ``PASSTHROUGH`` reads the name and relays as is, ``TERMINATE`` decrypts."""
-
-    DISABLED = "Disabled"
-    PASSTHROUGH = "PassThrough"
-    TERMINATE = "Enabled"
-
-
-class ClientAuth(enum.Enum):
-    """Whether a client certificate is asked for (``WANT``: a missing one is fine, a bad one is not) or demanded."""
-
-    NONE = "None"
-    WANT = "Want"
-    NEED = "Need"
+from .tls import ClientAuth, TlsMode
 
 
 @frozen

@@ -7,7 +7,21 @@ import hashlib
 
 from attrs import field, frozen
 
-from .listener import ClientAuth
+
+class TlsMode(enum.Enum):
+    """``DISABLED`` relays as is, ``PASSTHROUGH`` reads the name and relays as is, ``TERMINATE`` decrypts."""
+
+    DISABLED = "Disabled"
+    PASSTHROUGH = "PassThrough"
+    TERMINATE = "Enabled"
+
+
+class ClientAuth(enum.Enum):
+    """Whether a client certificate is asked for (``WANT``: a missing one is fine, a bad one is not) or demanded."""
+
+    NONE = "None"
+    WANT = "Want"
+    NEED = "Need"
 
 
 class TlsVersion(enum.IntEnum):

@@ -6,19 +6,13 @@ import enum
 
 from attrs import frozen
 
+from .tls import ClientPolicy
+
 
 class Policy(enum.Enum):
     """How a node is chosen."""
 
     ROUND_ROBIN = "roundrobin"
-
-
-@frozen
-class TargetTls:
-    """TLS towards a node: the name to send and to verify."""
-
-    server_name: str
-    verify: bool = True
 
 
 @frozen
@@ -34,7 +28,7 @@ class Node:
     ip: str | None = None
     weight: int = 1
     priority: int = 0
-    tls: TargetTls | None = None
+    tls: ClientPolicy | None = None
 
     @property
     def dial_host(self) -> str:

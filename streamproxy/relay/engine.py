@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from ..balance import Pools
 from ..observe.sessions import SessionTable, Tally
+from ..tls import Contexts
 from .deadlines import Deadlines
 from .dial import Dialler
 from .resolve import Resolver
 from .seams import Reactor
+from .target_tls import TargetHandshake
 
 if TYPE_CHECKING:
     from ..model import Limits
     from .session import Session
+    from .termination import Terminator
 
 # How often in its idle time a session is looked at: it ends between one and one and a quarter of that time.
 IDLE_LOOKS = 4
@@ -45,6 +48,8 @@ class Engine:
         table: SessionTable,
         now: Callable[[], float],
         pools: Pools | None = None,
+        contexts: Contexts | None = None,
+        terminator: Terminator | None = None,
     ) -> None:
         self.reactor = reactor
         self.resolver = resolver
@@ -52,9 +57,13 @@ class Engine:
         self.table = table
         self.pools = Pools() if pools is None else pools
         self.now = now
+        self.contexts = Contexts() if contexts is None else contexts
+        self.terminator = terminator
         self.max_sessions = default_max_sessions()
         self._sniff: dict[float, Deadlines[Session]] = {}
         self._idle: dict[float, Deadlines[Session]] = {}
+        self._handshake: dict[float, Deadlines[Session]] = {}
+        self._target: dict[float, Deadlines[TargetHandshake]] = {}
 
     def admits(self, client: str, limits: Limits, tally: Tally) -> str:
         """May this client open one more session? Empty if so, else the limit it met."""
@@ -75,6 +84,22 @@ class Engine:
             queue = self._sniff[seconds] = Deadlines(self.reactor, seconds, Session.sniff_expired)
         return queue
 
+    def handshake_deadline(self, seconds: float) -> Deadlines[Session]:
+        """The deadlines of sessions that wait ``seconds`` for their client's handshake."""
+        queue = self._handshake.get(seconds)
+        if queue is None:
+            from .session import Session
+
+            queue = self._handshake[seconds] = Deadlines(self.reactor, seconds, Session.handshake_expired)
+        return queue
+
+    def target_deadline(self, seconds: float) -> Deadlines[TargetHandshake]:
+        """The deadlines of handshakes with targets."""
+        queue = self._target.get(seconds)
+        if queue is None:
+            queue = self._target[seconds] = Deadlines(self.reactor, seconds, TargetHandshake.expired)
+        return queue
+
     def idle_watch(self, seconds: float) -> Deadlines[Session]:
         """The looks at sessions that may be idle for ``seconds``."""
         queue = self._idle.get(seconds)
@@ -86,6 +111,8 @@ class Engine:
 
     def rest(self) -> None:
         """Leave no timer behind that waits for nothing."""
-        for queue in (*self._sniff.values(), *self._idle.values()):
+        for queue in (*self._sniff.values(), *self._idle.values(), *self._handshake.values()):
             queue.rest()
+        for handshakes in self._target.values():
+            handshakes.rest()
         self.dialler.rest()

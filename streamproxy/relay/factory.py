@@ -10,11 +10,12 @@ from twisted.internet.tcp import Server
 from zope.interface import implementer
 
 from ..interfaces import Leg
-from ..model import Address
+from ..model import Address, TlsMode
 from ..observe.sessions import Tally
 from .departure import reset
 from .session import Session
 from .socket_leg import SocketLeg
+from .tls_leg import TlsLeg
 from .transport_leg import TransportLeg
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class StreamProxyFactory:
         if not self._admit(host):
             reset(sock)
             return
-        leg = SocketLeg(self.engine.reactor, sock)
+        leg = self._leg(sock)
         try:
             local = sock.getsockname()
         except OSError:
@@ -78,13 +79,18 @@ class StreamProxyFactory:
             reactor.removeReader(transport)
             sock = transport.getHandle()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._begin(SocketLeg(reactor, sock), peer, local)
+            self._begin(self._leg(sock), peer, local)
             return
         leg = arrival.leg = TransportLeg(reactor)
         leg.makeConnection(transport)
         self._begin(leg, peer, local)
 
     # Inside
+
+    def _leg(self, sock: socket.socket) -> Leg:
+        if self.serving.listener.tls is TlsMode.TERMINATE:
+            return TlsLeg(self.engine.reactor, sock, strict=False)
+        return SocketLeg(self.engine.reactor, sock)
 
     def _admit(self, client: str) -> bool:
         met = self.engine.admits(client, self.serving.limits, self.tally)

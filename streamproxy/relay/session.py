@@ -6,12 +6,15 @@ import socket
 from typing import TYPE_CHECKING
 
 from ..interfaces import Leg
-from ..model import Address, Ended, Ending, Facts, Node, Route, Upstream
+from ..model import Address, Ended, Ending, Facts, Node, Route, TlsFacts, TlsMode, Upstream
 from ..sniff import Hit, Miss, Need
 from ..sniff.opening import Opening, read_opening
 from .engine import IDLE_LOOKS
 from .pump import Pump
 from .socket_leg import SocketLeg
+from .target_tls import TargetHandshake
+from .termination import Termination
+from .tls_leg import TlsLeg
 
 if TYPE_CHECKING:
     from ..balance import Pool
@@ -32,6 +35,7 @@ class Session:
 
     __slots__ = (
         "_attempts",
+        "_choosing",
         "_client",
         "_client_ended",
         "_connect_time",
@@ -39,6 +43,7 @@ class Session:
         "_dial",
         "_engine",
         "_failure",
+        "_handshake",
         "_idle_timeout",
         "_last_moved",
         "_listening",
@@ -56,6 +61,7 @@ class Session:
         "_started_wall",
         "_still",
         "_tally",
+        "_target_handshake",
         "_tried",
         "_wanted",
         "_window",
@@ -77,6 +83,8 @@ class Session:
         self._window = b""
         self._wanted = 1
         self._opening: Opening | None = None
+        self._handshake: TlsFacts | None = None
+        self._target_handshake: TargetHandshake | None = None
         self._sniff_time: float | None = None
         self._connect_time: float | None = None
         self._connected_at = 0.0
@@ -85,6 +93,7 @@ class Session:
         self._node: Node | None = None
         self._tried: tuple[Node, ...] = ()
         self._attempts = 0
+        self._choosing = False
         self._dial: Dial | None = None
         self._failure: tuple[Ending, str] | None = None
         self._pump: Pump | None = None
@@ -103,7 +112,9 @@ class Session:
         self._tally.accepted += 1
         self._engine.table.opened(self, self._peer.host)
         self._client.receiver = self
-        if self._serving.sniff:
+        if self._serving.listener.tls is TlsMode.TERMINATE:
+            self._terminate()
+        elif self._serving.sniff:
             self._engine.sniff_deadline(self._serving.limits.sniff_timeout).add(self)
             self._listen()
         else:
@@ -113,6 +124,32 @@ class Session:
         if not self._listening:
             self._listening = True
             self._client.start()
+
+    # Terminating TLS
+
+    def _terminate(self) -> None:
+        terminator = self._engine.terminator
+        if terminator is None or not isinstance(self._client, TlsLeg):
+            self._end(Ending.HANDSHAKE_FAILED, "this transport cannot be decrypted here")
+            return
+        self._engine.handshake_deadline(self._serving.limits.handshake_timeout).add(self)
+        Termination(terminator, self._serving.listener, self._client, self).begin()
+
+    def opened(self, opening: Opening, handshake: TlsFacts) -> None:
+        """The client's stream is there, decrypted."""
+        self._opening = opening
+        self._handshake = handshake
+        self._sniff_time = self._engine.reactor.seconds() - self._started
+        self._forget_opening_deadlines()
+        self._decide()
+
+    def unopened(self, ending: Ending, detail: str) -> None:
+        """There was no handshake, or a failed one."""
+        self._end(ending, detail)
+
+    def handshake_expired(self) -> None:
+        """The client took too long to shake hands."""
+        self._end(Ending.HANDSHAKE_TIMEOUT, f"no handshake in {self._serving.limits.handshake_timeout:g} s")
 
     # The client's leg tells, until the pump takes over
 
@@ -153,11 +190,13 @@ class Session:
         elif isinstance(verdict, Hit):
             self._opening = verdict.value
             self._sniff_time = self._engine.reactor.seconds() - self._started
-            self._forget_sniff_deadline()
+            self._forget_opening_deadlines()
             self._decide()
 
-    def _forget_sniff_deadline(self) -> None:
-        if self._serving.sniff:
+    def _forget_opening_deadlines(self) -> None:
+        if self._serving.listener.tls is TlsMode.TERMINATE:
+            self._engine.handshake_deadline(self._serving.limits.handshake_timeout).remove(self)
+        elif self._serving.sniff:
             self._engine.sniff_deadline(self._serving.limits.sniff_timeout).remove(self)
 
     def sniff_expired(self) -> None:
@@ -174,7 +213,14 @@ class Session:
         if opening is None:
             return Facts(address, self._peer, self._local)
         return Facts(
-            address, self._peer, self._local, opening.tls, opening.sni, opening.alpn, opening.http_host
+            address,
+            self._peer,
+            self._local,
+            opening.tls,
+            opening.sni,
+            opening.alpn,
+            opening.http_host,
+            self._handshake,
         )
 
     def _decide(self) -> None:
@@ -194,6 +240,11 @@ class Session:
         timeout = upstream.timeouts.connect
         if timeout is None:
             timeout = self._serving.limits.connect_timeout
+        self._choosing = True
+        self._try_nodes(pool, upstream, timeout)
+        self._choosing = False
+
+    def _try_nodes(self, pool: Pool, upstream: Upstream, timeout: float) -> None:
         while self._attempts < pool.attempts and self._may_retry(upstream):
             node = pool.pick(self._tried)
             if node is None:
@@ -204,7 +255,7 @@ class Session:
             self._failure = None
             self._dial = None
             dial = self._engine.dialler.dial(node, timeout, self)
-            if self._pump is not None or self._over:
+            if self._pump is not None or self._over or self._target_handshake is not None:
                 return
             if self._failure is None:
                 self._dial = dial
@@ -220,18 +271,38 @@ class Session:
         return self._engine.reactor.seconds() - self._started < upstream.retry_timeout
 
     def failed(self, ending: Ending, detail: str) -> None:
-        """The dial failed; perhaps within :meth:`_dial_next`, which then goes on by itself."""
+        """This node cannot be had: on to the next, unless whoever tries them is still at it."""
         self._failure = (ending, detail)
-        if self._dial is not None and self._pool is not None:
-            self._dial = None
+        self._dial = None
+        if not self._choosing and self._pool is not None:
             self._dial_next(self._pool, self._pool.upstream)
 
     def connected(self, sock: socket.socket) -> None:
-        """The target is there: hand over to the pump."""
+        """The target is there; perhaps it has to prove itself first."""
         self._dial = None
+        policy = self._node.tls if self._node is not None else None
+        if policy is None:
+            self._relay(SocketLeg(self._engine.reactor, sock))
+            return
+        engine = self._engine
+        deadlines = engine.target_deadline(self._serving.limits.handshake_timeout)
+        self._target_handshake = TargetHandshake(engine.reactor, sock, policy, deadlines, self._secured)
+        self._target_handshake.begin(engine.contexts)
+        if self._target_handshake is not None:
+            self._listen()
+
+    def _secured(self, leg: TlsLeg | None, detail: str) -> None:
+        """The target shook hands and is who it should be, or not."""
+        self._target_handshake = None
+        if leg is not None:
+            self._relay(leg)
+            return
+        self.failed(Ending.TARGET_TLS_FAILED, detail)
+
+    def _relay(self, target: Leg) -> None:
+        """Hand over to the pump."""
         self._connected_at = self._engine.reactor.seconds()
         self._connect_time = self._connected_at - self._started - (self._sniff_time or 0.0)
-        target = SocketLeg(self._engine.reactor, sock)
         pump = self._pump = Pump(self._client, target, self._pumped)
         self._engine.idle_watch(self._idle_timeout).add(self)
         target.start()
@@ -275,10 +346,13 @@ class Session:
         """It is over before it came to relaying."""
         if self._over:
             return
-        self._forget_sniff_deadline()
+        self._forget_opening_deadlines()
         dial, self._dial = self._dial, None
         if dial is not None:
             dial.cancel()
+        handshake, self._target_handshake = self._target_handshake, None
+        if handshake is not None:
+            handshake.cancel()
         self._client.abort()
         self._record(ending, detail)
 

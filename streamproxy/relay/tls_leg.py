@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
+from ..tls import reason as why
 from .departure import Departure, Farewell
 
 if TYPE_CHECKING:
@@ -93,10 +94,15 @@ class TlsLeg:
 
     @property
     def connection(self) -> SSL.Connection:
-        """OpenSSL's side of it; there is one from :meth:`shake` on."""
+        """OpenSSL's side of it; there is one from :meth:`shake` on, as long as the leg is open."""
         if self._connection is None:
             raise AssertionError("there is no TLS yet")
         return self._connection
+
+    @property
+    def socket(self) -> socket.socket:
+        """To make OpenSSL's connection on; nobody else reads or writes it."""
+        return self._socket
 
     # Before TLS
 
@@ -136,20 +142,14 @@ class TlsLeg:
 
     # The handshake
 
-    def shake(self, context: SSL.Context, opener: Opener, server_name: bytes | None = None, *, client: bool) -> None:
-        """Shake hands as the ``client``, which sends ``server_name``, or as the server."""
+    def shake(self, connection: SSL.Connection, opener: Opener) -> None:
+        """Shake hands, on a connection made on this leg's :attr:`socket` and told which side it is."""
         self._opener = opener
         if self._peeking:
             self._peeking = False
             if self._wanted > 1:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        connection = self._connection = SSL.Connection(context, self._socket)
-        if client:
-            connection.set_connect_state()
-            if server_name is not None:
-                connection.set_tlsext_host_name(server_name)
-        else:
-            connection.set_accept_state()
+        self._connection = connection
         self._shaking = True
         self._go_on_shaking()
 
@@ -165,7 +165,7 @@ class TlsLeg:
             self._watch_writes(True)
             return
         except SSL.Error as error:
-            self._unshaken(reason(error))
+            self._unshaken(why(error))
             return
         self._shaking = False
         self._watch_writes(False)
@@ -174,13 +174,13 @@ class TlsLeg:
         if opener is not None:
             opener.shaken()
 
-    def _unshaken(self, why: str) -> None:
+    def _unshaken(self, words: str) -> None:
         opener, self._opener = self._opener, None
         if self._release():
             # An alert may be on its way that says why: it should arrive.
             Farewell(self._reactor, self._socket).go()
         if opener is not None:
-            opener.unshaken(why)
+            opener.unshaken(words)
 
     # What the pump calls
 
@@ -287,7 +287,7 @@ class TlsLeg:
 
     def _read(self) -> None:
         chunks = []
-        end: Exception | None = None
+        end: SSL.Error | None = None
         recv = self.connection.recv
         for _ in range(RECORDS_PER_TURN):
             try:
@@ -302,14 +302,14 @@ class TlsLeg:
         if end is not None and not self._closed:
             self._read_failed(end)
 
-    def _read_failed(self, error: Exception) -> None:
+    def _read_failed(self, error: SSL.Error) -> None:
         orderly = isinstance(error, SSL.ZeroReturnError)
         if orderly or (not self._strict and is_plain_end(error)):
             self.pause()
             self._ended = True
             self.receiver.ended()
         else:
-            self._fail(reason(error), reset=True)
+            self._fail(why(error), reset=True)
 
     def _flush(self) -> bool:
         """Hand what is unsent to the kernel, as much as it takes; true when nothing is left."""
@@ -324,7 +324,7 @@ class TlsLeg:
             return False
         except SSL.Error as error:
             self._unsent = None
-            self._fail(reason(error), reset=True)
+            self._fail(why(error), reset=True)
             return True
         self._unsent = None
         self._watch_writes(False)
@@ -347,12 +347,12 @@ class TlsLeg:
             self._writing = on
             (self._reactor.addWriter if on else self._reactor.removeWriter)(self)
 
-    def _fail(self, why: str, *, reset: bool) -> None:
+    def _fail(self, words: str, *, reset: bool) -> None:
         if self._opener is not None:
-            self._unshaken(why)
+            self._unshaken(words)
         elif self._release():
             self._socket.close()
-            self.receiver.lost(why, reset=reset)
+            self.receiver.lost(words, reset=reset)
 
     def _release(self) -> bool:
         """Let go of the reactor and of OpenSSL; false when that happened before."""
@@ -367,18 +367,8 @@ class TlsLeg:
         return True
 
 
-def is_plain_end(error: Exception) -> bool:
+def is_plain_end(error: SSL.Error) -> bool:
     """Did the stream end without close_notify, but otherwise in order?"""
     if isinstance(error, SSL.SysCallError):
         return bool(error.args) and error.args[0] in (-1, 0)
-    return "unexpected eof" in reason(error).lower()
-
-
-def reason(error: Exception) -> str:
-    """What OpenSSL says, in its words."""
-    if isinstance(error, SSL.SysCallError):
-        number = error.args[0] if error.args else -1
-        return os.strerror(number) if number > 0 else "the connection ended without close_notify"
-    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    words = [entry[-1] for entry in queue if isinstance(entry, tuple) and entry[-1]]
-    return "; ".join(dict.fromkeys(words)) or "the TLS connection failed"
+    return "unexpected eof" in why(error).lower()

@@ -14,6 +14,7 @@ from attrs import frozen
 from streamproxy.errors import Problem
 from streamproxy.model import (
     ClientAuth,
+    ClientPolicy,
     FactKind,
     Key,
     ListenAddress,
@@ -23,7 +24,6 @@ from streamproxy.model import (
     Order,
     Route,
     Routing,
-    TargetTls,
     TlsMode,
     Transport,
     Upstream,
@@ -101,7 +101,7 @@ def _nodes(targets: Sequence[Target]) -> tuple[Node, ...]:
 
 def _node(target: Target) -> Node:
     host = canonical_host(target.host)
-    tls = TargetTls(server_name=host.removesuffix(".")) if target.tls else None
+    tls = ClientPolicy(server_name=host.removesuffix(".")) if target.tls else None
     return Node(host, target.port, ip=None if target.ip is None else canonical_host(target.ip), tls=tls)
 
 

@@ -7,6 +7,7 @@ from streamproxy.dialects.otoroshi import Exposure, compose, decode, expose
 from streamproxy.dialects.part import Part
 from streamproxy.model import (
     ClientAuth,
+    ClientPolicy,
     FactKind,
     Key,
     ListenAddress,
@@ -15,7 +16,6 @@ from streamproxy.model import (
     Node,
     PatternKind,
     Route,
-    TargetTls,
     TlsMode,
     Transport,
 )
@@ -126,7 +126,7 @@ class TestOneService:
         part = composed(exposure(rules=[{"targets": targets}]))
         assert part.upstreams[0].nodes == (
             Node("does-not-resolve.invalid", 1, ip="127.0.0.1"),
-            Node("db.example.", 8080, tls=TargetTls("db.example")),
+            Node("db.example.", 8080, tls=ClientPolicy("db.example")),
             Node("::1", 8080, ip="::2"),
         )
         assert part.upstreams[0].nodes[0].label == "does-not-resolve.invalid/127.0.0.1:1"
