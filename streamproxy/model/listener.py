@@ -15,7 +15,8 @@ class Listener:
     """
     ``routing`` names the routing of the snapshot that decides here. ``sniff`` is what may be learnt from the first
     bytes; what is learnt is this, as far as the routing looks at it. ``owner`` is for people
-    (``otoroshi:tcp-services/pg``, ``stream_proxy.tcp[0]``), ``documents`` are the documents behind it.
+    (``otoroshi:tcp-services/pg``, ``stream_proxy.tcp[0]``), ``documents`` are the documents behind it. ``starttls``
+    names the protocol in which clients ask for TLS where its server speaks first (``smtp``, ``imap``, ``pop3``).
     """
 
     address: ListenAddress
@@ -25,3 +26,4 @@ class Listener:
     tls: TlsMode = TlsMode.DISABLED
     client_auth: ClientAuth = ClientAuth.NONE
     sniff: frozenset[FactKind] = frozenset()
+    starttls: str = ""

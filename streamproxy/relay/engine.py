@@ -13,6 +13,7 @@ from .deadlines import Deadlines
 from .dial import Dialler
 from .resolve import Resolver
 from .seams import Reactor
+from .target_ask import TargetAsk
 from .target_tls import TargetHandshake
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Engine:
         self._idle: dict[float, Deadlines[Session]] = {}
         self._handshake: dict[float, Deadlines[Session]] = {}
         self._target: dict[float, Deadlines[TargetHandshake]] = {}
+        self._ask: dict[float, Deadlines[TargetAsk]] = {}
 
     def admits(self, client: str, limits: Limits, tally: Tally) -> str:
         """May this client open one more session? Empty if so, else the limit it met."""
@@ -100,6 +102,13 @@ class Engine:
             queue = self._target[seconds] = Deadlines(self.reactor, seconds, TargetHandshake.expired)
         return queue
 
+    def ask_deadline(self, seconds: float) -> Deadlines[TargetAsk]:
+        """The deadlines of conversations with targets before TLS."""
+        queue = self._ask.get(seconds)
+        if queue is None:
+            queue = self._ask[seconds] = Deadlines(self.reactor, seconds, TargetAsk.expired)
+        return queue
+
     def idle_watch(self, seconds: float) -> Deadlines[Session]:
         """The looks at sessions that may be idle for ``seconds``."""
         queue = self._idle.get(seconds)
@@ -115,4 +124,6 @@ class Engine:
             queue.rest()
         for handshakes in self._target.values():
             handshakes.rest()
+        for asks in self._ask.values():
+            asks.rest()
         self.dialler.rest()

@@ -108,6 +108,11 @@ class SocketLeg:
         if self._release():
             self._socket.close()
 
+    def detach(self) -> socket.socket:
+        """Let go of the socket, to be used otherwise. Nothing is told any more."""
+        self._release()
+        return self._socket
+
     def abort(self) -> None:
         if self._release():
             Departure(self._reactor, self._socket).go()

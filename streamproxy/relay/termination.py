@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
-from ..model import ClientAuth, ClientVerification, Ending, Listener, TlsFacts
+from ..model import ClientAuth, ClientVerification, Ending, Listener
 from ..sniff import Hit, Miss, Need, normalize_name, sniff_client_hello
 from ..sniff.opening import Opening
+from ..sniff.starttls import PREAMBLES, Plain, Preamble, Refuse, Upgrade, detect
 from ..tls import (
     Alert,
     CertificateIndex,
@@ -21,6 +22,7 @@ from ..tls import (
     handshake_facts,
     server_policy,
 )
+from .introduction import OUR_NAME, Introduced, Introduction
 
 if TYPE_CHECKING:
     from .tls_leg import TlsLeg
@@ -55,46 +57,92 @@ class Terminator:
         return self.contexts.server(server_policy(selection.certificate, demanded))
 
 
-class Opened(Protocol):
-    """Who is told what became of a client. One of the two, once."""
-
-    def opened(self, opening: Opening, handshake: TlsFacts) -> None:
-        """Its stream is there, decrypted."""
-        ...
-
-    def unopened(self, ending: Ending, detail: str) -> None:
-        """It is not, and the leg is closed or about to be."""
-        ...
-
-
 class Termination:
     """
-    One client's way into TLS: its hello is peeked at, the certificate and all that goes with it are chosen by the name
-    in it, and only then is there a handshake. A name nobody has a certificate for gets an alert and nothing else.
+    One client's way into TLS: what it asks for TLS with, where it begins in plain text, is answered; its hello is
+    peeked at; the certificate and all that goes with it are chosen by the name in it; and only then is there a
+    handshake. A name nobody has a certificate for gets an alert and nothing else.
     """
 
-    __slots__ = ("_leg", "_listener", "_opening", "_terminator", "_who")
+    __slots__ = (
+        "_detecting",
+        "_leg",
+        "_listener",
+        "_opening",
+        "_preamble",
+        "_starttls",
+        "_terminator",
+        "_who",
+        "_words",
+    )
 
-    def __init__(self, terminator: Terminator, listener: Listener, leg: TlsLeg, who: Opened) -> None:
+    def __init__(self, terminator: Terminator, listener: Listener, leg: TlsLeg, who: Introduced) -> None:
         self._terminator = terminator
         self._listener = listener
         self._leg = leg
         self._who = who
         self._opening = Opening(tls=True)
+        self._starttls = listener.starttls
+        self._preamble: Preamble | None = PREAMBLES[self._starttls](host=OUR_NAME) if self._starttls else None
+        self._detecting = self._preamble is None
+        self._words = b""
 
     def begin(self) -> None:
-        """Wait for the hello."""
+        """Wait for the client's first bytes, or greet it."""
+        if self._preamble is not None and (opening := self._preamble.opening()):
+            self._leg.say(opening)
         self._leg.peek(self)
 
     # What the leg tells
 
     def peeked(self, window: bytes, *, complete: bool) -> None:
+        if not window and complete:
+            self._who.dismissed(Ending.CLIENT_GONE, "the client closed before it said anything")
+            return
+        if self._detecting:
+            detected = detect(window)
+            if isinstance(detected, Need) and not complete:
+                self._leg.peek(self, detected.at_least)
+                return
+            self._detecting = False
+            if isinstance(detected, Hit):
+                self._starttls = detected.value
+                self._preamble = PREAMBLES[detected.value](host=OUR_NAME)
+        if self._preamble is not None:
+            self._converse(self._preamble, window, complete=complete)
+        else:
+            self._read_hello(window, complete=complete)
+
+    def _converse(self, preamble: Preamble, window: bytes, *, complete: bool) -> None:
+        """Take the client one step nearer to its hello. What it said stays in the socket until it is taken."""
+        step = preamble.step(window)
+        if isinstance(step, Need):
+            if complete:
+                self._who.dismissed(Ending.SNIFF_FAILED, "the client closed before it asked for TLS")
+            else:
+                self._leg.peek(self, step.at_least)
+        elif isinstance(step, Refuse):
+            self._leg.take(len(window))
+            self._leg.say(step.send)
+            self._who.dismissed(Ending.SNIFF_FAILED, step.why)
+        elif isinstance(step, Plain):
+            self._who.dismissed(Ending.SNIFF_FAILED, "the client went on without TLS")
+        else:
+            self._leg.take(step.consume)
+            self._leg.say(step.send)
+            if isinstance(step, Upgrade):
+                self._preamble = None
+                self._words = step.introduction
+            if len(window) > step.consume:
+                self.peeked(window[step.consume :], complete=complete)
+            else:
+                self._leg.peek(self)
+
+    def _read_hello(self, window: bytes, *, complete: bool) -> None:
         verdict = sniff_client_hello(window)
         if isinstance(verdict, Need):
             if complete:
-                gone = "the client closed before it said anything"
-                ending = Ending.SNIFF_FAILED if window else Ending.CLIENT_GONE
-                self._who.unopened(ending, "the ClientHello is cut off" if window else gone)
+                self._who.dismissed(Ending.SNIFF_FAILED, "the ClientHello is cut off")
             else:
                 self._leg.peek(self, verdict.at_least)
         elif isinstance(verdict, Miss):
@@ -120,21 +168,21 @@ class Termination:
 
     def _refuse(self, description: Alert, ending: Ending, why: str) -> None:
         self._leg.say(alert(description))
-        self._who.unopened(ending, why)
+        self._who.dismissed(ending, why)
 
     def shaken(self) -> None:
         connection = self._leg.connection
         # The policy was chosen by the name that we read. OpenSSL has to have read the same.
         sent = connection.get_servername()
         if (None if sent is None else normalize_name(sent)) != self._opening.sni:
-            self._who.unopened(Ending.HANDSHAKE_FAILED, "the name in the handshake is not the one in the hello")
+            self._who.dismissed(Ending.HANDSHAKE_FAILED, "the name in the handshake is not the one in the hello")
             return
         try:
             facts = handshake_facts(connection)
         except PeerRefused as error:
-            self._who.unopened(Ending.HANDSHAKE_FAILED, str(error))
+            self._who.dismissed(Ending.HANDSHAKE_FAILED, str(error))
             return
-        self._who.opened(self._opening, facts)
+        self._who.introduced(Introduction(self._opening, facts, self._starttls, self._words))
 
     def unshaken(self, words: str) -> None:
-        self._who.unopened(Ending.HANDSHAKE_FAILED, words)
+        self._who.dismissed(Ending.HANDSHAKE_FAILED, words)

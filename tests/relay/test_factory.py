@@ -32,11 +32,11 @@ from streamproxy.model import (
     Upstream,
 )
 from streamproxy.observe.sessions import SessionTable
+from streamproxy.relay.early import WINDOW
 from streamproxy.relay.engine import Engine, default_max_sessions
 from streamproxy.relay.factory import StreamProxyFactory
 from streamproxy.relay.resolve import Resolver
 from streamproxy.relay.serving import Serving
-from streamproxy.relay.session import WINDOW
 from streamproxy.rules import Table
 from streamproxy.testing import hello_bytes
 
@@ -486,7 +486,7 @@ def test_a_client_that_talks_too_much_while_its_target_is_dialled_is_held(proxy:
             proxy.loop.settle()
             break
     (session,) = proxy.table
-    assert len(session._window) < WINDOW + 65536  # type: ignore[attr-defined]
+    assert len(session._early.window) < WINDOW + 65536  # type: ignore[attr-defined]
     proxy.loop.advance(4)
     taken = alive.take()
     got = bytearray()

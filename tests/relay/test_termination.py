@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -445,7 +446,8 @@ def test_a_target_that_is_not_who_it_should_be_gets_not_a_byte(
     target = secure(proxy, tmp_path, issued, wanted)
     proxy.serve(target.node)
     client = proxy.client()
-    client.sendall(b"a secret")
+    with contextlib.suppress(ConnectionResetError):
+        client.sendall(b"a secret")
     record = one(proxy)
     assert record.ending is Ending.TARGET_TLS_FAILED
     assert words in record.detail, record.detail
@@ -507,3 +509,128 @@ def test_tls_on_both_sides(proxy: TlsProxy, tmp_path: Path) -> None:
     client = wrap(proxy)
     client.sendall(b"hello")
     assert meanwhile(proxy.loop, lambda: swallow(client, 14)) == b"you said hello"
+
+
+SSL_REQUEST = struct.pack(">II", 8, 80877103)
+
+
+def starttls(proxy: TlsProxy, protocol: str) -> None:
+    """Have the listener speak a protocol that begins in plain text."""
+    serving = proxy.factory.serving
+    listener = evolve(serving.listener, starttls=protocol)
+    proxy.factory.serving = Serving(listener, serving.table, serving.upstreams, serving.limits, 3)
+
+
+def converse(proxy: TlsProxy, raw: socket.socket, says: bytes, hears: bytes) -> None:
+    """The client says this, and hears what ends in that."""
+    raw.sendall(says)
+    heard = bytearray()
+
+    def hear() -> bytes:
+        while not heard.endswith(hears):
+            chunk = raw.recv(1)
+            assert chunk, f"the end came after {bytes(heard)!r}"
+            heard.extend(chunk)
+        return bytes(heard)
+
+    meanwhile(proxy.loop, hear)
+
+
+def test_a_postgres_client_is_answered_then_decrypted_and_routed_by_its_name(proxy: TlsProxy) -> None:
+    a, b = proxy.target(), proxy.target()
+    proxy.terminate({"a.example.com": a, "b.example.com": b})
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, SSL_REQUEST, b"S")
+    client = meanwhile(proxy.loop, lambda: context().wrap_socket(raw, server_hostname="b.example.com"))
+    client.sendall(b"startup")
+    read(proxy, b.take(), b"startup")
+    assert a.nobody_came()
+
+
+def test_a_postgres_client_that_is_passed_through_meets_a_target_that_was_asked_for_it(proxy: TlsProxy) -> None:
+    target = proxy.target()
+    proxy.serve_names({"a.example.com": target})
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, SSL_REQUEST, b"S")
+    hello = hello_bytes("a.example.com")
+    raw.sendall(hello)
+    proxy.loop.settle()
+    taken = target.take()
+    read(proxy, taken, SSL_REQUEST)
+    taken.sendall(b"S")
+    read(proxy, taken, hello)
+    taken.sendall(b"server hello")
+    read(proxy, raw, b"server hello")
+
+
+@pytest.mark.parametrize(("answer", "words"), [(b"N", "TLS"), (b"Sextra", "more behind"), (b"", "closed before")])
+def test_a_target_that_does_not_agree_is_given_up(proxy: TlsProxy, answer: bytes, words: str) -> None:
+    target = proxy.target()
+    proxy.serve_names({"a.example.com": target})
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, SSL_REQUEST, b"S")
+    raw.sendall(hello_bytes("a.example.com"))
+    proxy.loop.settle()
+    taken = target.take()
+    taken.sendall(answer)
+    taken.shutdown(socket.SHUT_WR)
+    record = one(proxy)
+    assert record.ending is Ending.TARGET_TLS_FAILED
+    assert words in record.detail
+
+
+def test_a_target_that_does_not_answer_is_given_up(proxy: TlsProxy) -> None:
+    target = proxy.target()
+    proxy.serve_names({"a.example.com": target}, limits=Limits(handshake_timeout=4))
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, SSL_REQUEST, b"S")
+    raw.sendall(hello_bytes("a.example.com"))
+    proxy.loop.settle()
+    proxy.loop.advance(4)
+    assert one(proxy).ending is Ending.TARGET_TLS_FAILED
+
+
+def test_a_postgres_client_without_tls_is_told_so(proxy: TlsProxy) -> None:
+    proxy.terminate(proxy.target())
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, struct.pack(">II", 8, 80877104), b"N")
+    raw.sendall(struct.pack(">II", 20, 3 << 16) + b"user\0me\0\0")
+    assert one(proxy).ending is Ending.SNIFF_FAILED
+    proxy.loop.pump([0.1] * 20)
+    assert b"sslmode=require" in raw.recv(1000)
+
+
+def test_mail_is_greeted_upgraded_and_greeted_for(proxy: TlsProxy) -> None:
+    target = proxy.target()
+    proxy.terminate(target)
+    starttls(proxy, "smtp")
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, b"", b"\r\n")
+    converse(proxy, raw, b"EHLO client.example.com\r\n", b"STARTTLS\r\n")
+    converse(proxy, raw, b"STARTTLS\r\n", b"\r\n")
+    client = meanwhile(proxy.loop, lambda: context().wrap_socket(raw, server_hostname="a.example.com"))
+    taken = target.take()
+    # The target greets nobody but us: the client was greeted long ago.
+    taken.sendall(b"220 mail.example.com at your service\r\n")
+    client.sendall(b"EHLO client.example.com\r\n")
+    read(proxy, taken, b"EHLO client.example.com\r\n")
+    taken.sendall(b"250 hello\r\n")
+    assert meanwhile(proxy.loop, lambda: swallow(client, 11)) == b"250 hello\r\n"
+
+
+def test_what_is_smuggled_behind_starttls_ends_it(proxy: TlsProxy) -> None:
+    target = proxy.target()
+    proxy.terminate(target)
+    starttls(proxy, "smtp")
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, b"EHLO me\r\n", b"STARTTLS\r\n")
+    raw.sendall(b"STARTTLS\r\nMAIL FROM:<smuggler@example.com>\r\n")
+    assert one(proxy).ending is Ending.SNIFF_FAILED
+    assert target.nobody_came()
