@@ -54,14 +54,17 @@ class Exposure:
     address: ListenAddress
     tls: TlsMode
     client_auth: ClientAuth
+    starttls: str
     by_name: bool
     routes: tuple[Route, ...]
     fallback: Route | None
     upstreams: tuple[Upstream, ...]
 
     def merges_with(self, other: Exposure) -> bool:
-        same = (self.address, self.tls, self.client_auth) == (other.address, other.tls, other.client_auth)
-        return same and self.by_name and other.by_name
+        mine, theirs = (
+            (exposure.address, exposure.tls, exposure.client_auth, exposure.starttls) for exposure in (self, other)
+        )
+        return mine == theirs and self.by_name and other.by_name
 
 
 def expose(key: Key, service: TcpService) -> Exposure:
@@ -88,6 +91,7 @@ def expose(key: Key, service: TcpService) -> Exposure:
         address=ListenAddress(Transport.TCP, canonical_interface(service.interface), service.port),
         tls=service.tls,
         client_auth=service.client_auth,
+        starttls=service.starttls,
         by_name=service.routes_by_name,
         routes=tuple(routes),
         fallback=fallback,
@@ -101,7 +105,11 @@ def _nodes(targets: Sequence[Target]) -> tuple[Node, ...]:
 
 def _node(target: Target) -> Node:
     host = canonical_host(target.host)
-    tls = ClientPolicy(server_name=host.removesuffix(".")) if target.tls else None
+    tls = None
+    if target.tls:
+        config = target.tls_config
+        name = config.server_name or host.removesuffix(".")
+        tls = ClientPolicy(name, config.verify, ca=config.ca.der, minimum=config.minimum)
     return Node(host, target.port, ip=None if target.ip is None else canonical_host(target.ip), tls=tls)
 
 
@@ -158,5 +166,6 @@ def _listener(holders: Sequence[Exposure]) -> tuple[Listener, Routing]:
         tls=first.tls,
         client_auth=first.client_auth if first.tls is TlsMode.TERMINATE else ClientAuth.NONE,
         sniff=_SNIFF[first.tls] if first.by_name else frozenset(),
+        starttls=first.starttls,
     )
     return listener, routing

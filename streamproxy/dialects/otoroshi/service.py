@@ -3,7 +3,9 @@ Otoroshi's ``TcpService``: the document, decoded and written again.
 
 Fields, defaults and write order are Otoroshi's. Where Otoroshi stores something other than what it was given (a target
 without host empties its rule, a port that is a string becomes 8080, an unknown ``tls`` becomes ``Disabled``), the
-document is refused. ``null`` counts as not given; keys that Otoroshi does not know are dropped, as it drops them.
+document is refused. ``null`` counts as not given; keys that nobody knows are dropped, as Otoroshi drops them.
+
+Two fields are ours, and written only where they say something: ``starttls`` of a service, ``tlsConfig`` of a target.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Annotated
 from attrs import evolve, field, frozen
 
 from streamproxy.errors import Problem
-from streamproxy.model import ClientAuth, Json, NamePattern, TlsMode, canonical_interface
+from streamproxy.model import ClientAuth, Json, NamePattern, TlsMode, TlsVersion, canonical_interface
+from streamproxy.sniff.starttls import PREAMBLES
+from streamproxy.tls import certificates
 
 from ..codec import Port, Via, shown, structure
 from ..hostname import canonical_host
@@ -24,6 +28,7 @@ MOST_ID_CHARACTERS = 256
 
 _TLS_MODES = {spelling: mode for mode in TlsMode for spelling in (mode.value, mode.value.lower())}
 _CLIENT_AUTHS = {auth.value.lower(): auth for auth in ClientAuth}
+_VERSIONS = {"TLSv1.2": TlsVersion.TLS1_2, "TLSv1.3": TlsVersion.TLS1_3}
 # Whoever lacks one of these gets one fixed answer from Otoroshi's API.
 _MANDATORY = frozenset({"name", "description", "port"})
 
@@ -65,6 +70,38 @@ def _ip(text: str) -> str | None:
     return _host(text) if text else None
 
 
+def _starttls(text: str) -> str:
+    if text and text not in PREAMBLES:
+        raise ValueError(f"expected one of {', '.join(sorted(PREAMBLES))}, got {shown(text)}")
+    return text
+
+
+def _minimum(text: str) -> TlsVersion:
+    version = _VERSIONS.get(text)
+    if version is None:
+        raise ValueError(f"expected {' or '.join(_VERSIONS)}, got {shown(text)}")
+    return version
+
+
+@frozen
+class Authorities:
+    """Certificates (DER), and the PEM they were written in."""
+
+    der: tuple[bytes, ...] = ()
+    source: str = field(default="", repr=False)
+
+
+NO_AUTHORITIES = Authorities()
+
+
+def _authorities(text: str) -> Authorities:
+    return Authorities(certificates(text.encode()), text) if text else NO_AUTHORITIES
+
+
+def _server_name(text: str) -> str:
+    return _host(text) if text else ""
+
+
 def _tenant(text: str) -> str:
     return text.lower().strip()
 
@@ -80,6 +117,19 @@ class Location:
 
 
 @frozen
+class TlsConfig:
+    """
+    Ours: how TLS to a target is done where the defaults do not do. ``server_name`` is sent and verified in place of the
+    host, ``ca`` trusted in place of the system's authorities.
+    """
+
+    verify: bool = True
+    server_name: Annotated[str, Via(str, _server_name)] = field(default="", alias="serverName")
+    ca: Annotated[Authorities, Via(str, _authorities)] = field(default=NO_AUTHORITIES)
+    minimum: Annotated[TlsVersion, Via(str, _minimum)] = field(default=TlsVersion.TLS1_2, alias="minVersion")
+
+
+@frozen
 class Target:
     """``ip``, where given, is connected to in place of ``host``."""
 
@@ -87,6 +137,7 @@ class Target:
     ip: Annotated[str | None, Via(str, _ip)] = None
     port: Port = 8080
     tls: bool = False
+    tls_config: TlsConfig = field(default=TlsConfig(), alias="tlsConfig")
 
 
 @frozen
@@ -119,6 +170,7 @@ class TcpService:
     rules: tuple[Rule, ...] = ()
     metadata: Mapping[str, str] = field(factory=dict)
     tags: tuple[str, ...] = ()
+    starttls: Annotated[str, Via(str, _starttls)] = ""
 
     @property
     def routes_by_name(self) -> bool:
@@ -150,7 +202,7 @@ def canonical(body: object, *, id: str) -> tuple[dict[str, Json] | None, tuple[P
 
 def encode(service: TcpService) -> dict[str, Json]:
     """The document of ``service``, complete and in Otoroshi's order."""
-    return {
+    document: dict[str, Json] = {
         "_loc": {"tenant": service.location.tenant, "teams": list(service.location.teams)},
         "id": service.id,
         "name": service.name,
@@ -172,7 +224,28 @@ def encode(service: TcpService) -> dict[str, Json]:
         "metadata": dict(service.metadata),
         "tags": list(service.tags),
     }
+    if service.starttls:
+        document["starttls"] = service.starttls
+    return document
 
 
 def _target(target: Target) -> dict[str, Json]:
-    return {"host": target.host, "ip": target.ip, "port": target.port, "tls": target.tls}
+    document: dict[str, Json] = {"host": target.host, "ip": target.ip, "port": target.port, "tls": target.tls}
+    ours = _tls_config(target.tls_config)
+    if ours:
+        document["tlsConfig"] = ours
+    return document
+
+
+def _tls_config(config: TlsConfig) -> dict[str, Json]:
+    """What is not as it is by default."""
+    document: dict[str, Json] = {}
+    if not config.verify:
+        document["verify"] = False
+    if config.server_name:
+        document["serverName"] = config.server_name
+    if config.ca.source:
+        document["ca"] = config.ca.source
+    if config.minimum is not TlsVersion.TLS1_2:
+        document["minVersion"] = next(name for name, version in _VERSIONS.items() if version is config.minimum)
+    return document
