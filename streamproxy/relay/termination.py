@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from .tls_leg import TlsLeg
 
 
+# Which protocol is spoken is the target's affair, so none is agreed on; but a PostgreSQL client that begins with its
+# hello (sslnegotiation=direct) goes away without.
+_INSISTENT = ("postgresql",)
+
+
 class Terminator:
     """
     What all listeners that terminate TLS share. ``index`` may be replaced at any time: the next handshake uses the new
@@ -45,7 +50,7 @@ class Terminator:
         """The certificate for a client that asked for ``name``."""
         return self.index.select(name, self._now())
 
-    def context(self, listener: Listener, selection: Selection) -> SSL.Context:
+    def context(self, listener: Listener, selection: Selection, offered: tuple[str, ...] = ()) -> SSL.Context:
         """
         What to shake hands with. Raises ``MaterialError`` where that cannot be: a client is to prove itself and there
         is nobody who could vouch for it, for one.
@@ -54,7 +59,8 @@ class Terminator:
             raise MaterialError(selection.why)
         ca = self.client_ca if listener.client_auth is not ClientAuth.NONE else ()
         demanded = ClientVerification(listener.client_auth, ca)
-        return self.contexts.server(server_policy(selection.certificate, demanded))
+        alpn = tuple(protocol for protocol in _INSISTENT if protocol in offered)
+        return self.contexts.server(server_policy(selection.certificate, demanded, alpn))
 
 
 class Termination:
@@ -150,15 +156,15 @@ class Termination:
         elif isinstance(verdict, Hit):
             hello = verdict.value
             self._opening = Opening(tls=True, sni=hello.sni, alpn=hello.alpn)
-            self._shake(hello.sni)
+            self._shake(hello.sni, hello.alpn)
 
-    def _shake(self, name: str | None) -> None:
+    def _shake(self, name: str | None, offered: tuple[str, ...]) -> None:
         selection = self._terminator.select(name)
         if selection.certificate is None:
             self._refuse(Alert.UNRECOGNIZED_NAME, Ending.HANDSHAKE_FAILED, selection.why)
             return
         try:
-            context = self._terminator.context(self._listener, selection)
+            context = self._terminator.context(self._listener, selection, offered)
         except MaterialError as error:
             self._refuse(Alert.INTERNAL_ERROR, Ending.HANDSHAKE_FAILED, str(error))
             return

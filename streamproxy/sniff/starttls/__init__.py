@@ -1,9 +1,14 @@
 """
 Protocols that begin in plain text and go on in TLS, up to the point where TLS begins; without doing any I/O.
 
-A ``Preamble`` answers a client in its server's place, so that its ClientHello can be read before a target is chosen.
-An ``Ask`` brings a target to the same point: to repeat a client's preamble where TLS is passed through, to use TLS of
-our own towards it, or (with ``upgrade=False``) to take from it the greeting that the client has had from us.
+A ``Preamble`` answers a client in its server's place, so that its ClientHello can be read before a target is chosen. An
+``Ask`` brings a target to where the client is then:
+
+* TLS is passed through, or ended here and begun anew towards a target that wants to be asked for it: ask with the
+  client's ``introduction``;
+* TLS is ended here, and the target has none, or has it from the first byte on: ask (inside that) with
+  ``upgrade=False``, which takes from the target the greeting that the client has had from us;
+* the client goes on without TLS (``Plain``): ask with ``upgrade=False`` and the client's ``introduction``.
 
 ===========  ======================  =======================  ==========================================
 name         client asks by          who speaks first         source

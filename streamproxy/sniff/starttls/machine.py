@@ -3,8 +3,9 @@ The steps of an upgrade to TLS, and how much either side of it puts up with.
 
 A machine is shown the *window*: what the peer has sent and nobody has taken yet, peeked at and not read. It says how
 many of those bytes to take and what to send, one step after the other, so that the peer's TLS stays untouched in the
-socket. A ``Need`` changes nothing in the machine; each step that takes bytes does. After ``Upgrade``, ``Plain``,
-``Done`` or ``Refuse`` there is nothing more to ask it.
+socket. It is asked at once, behind its opening and behind every ``Reply``, with whatever is there, be it nothing:
+only a ``Need`` waits, and changes nothing in the machine. After ``Upgrade``, ``Plain``, ``Done`` or ``Refuse`` there
+is nothing more to ask it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _MAX_SHOWN = 100
 
 @frozen
 class Reply:
-    """Take ``consume`` bytes of the window, send ``send`` (which may be nothing), then ask again."""
+    """Take ``consume`` bytes of the window, send ``send`` (which may be nothing), then ask again at once."""
 
     consume: int
     send: bytes
@@ -129,7 +130,8 @@ class NothingToAsk:
 def upgrade(window: bytes, consume: int, send: bytes, refusal: bytes, introduction: bytes = b"") -> Upgrade | Refuse:
     """
     Let the client begin, unless it has gone on in plain text behind its request, which ends in ``consume``. Whoever
-    sits in the middle could have put that there to have it taken for what came over TLS (CVE-2011-0411).
+    sits in the middle could have put that there to have it taken for what came over TLS (CVE-2011-0411). What comes
+    later stays in the socket, too, and meets the handshake, which fails of it.
     """
     behind = window[consume : consume + 1]
     if behind not in (b"", HANDSHAKE):

@@ -24,7 +24,7 @@ import struct
 
 from attrs import define, frozen
 
-from ..verdict import Hit, Miss, Need, Verdict
+from ..verdict import Hit, Miss, Need, Verdict, Window
 from .machine import MAX_PREAMBLE, Answering, Asking, Done, Plain, Refuse, Reply, done, shown, upgrade
 
 _CLIENT_PROTOCOL_41 = 0x0200
@@ -55,12 +55,13 @@ class MysqlGreeting:
     error: str = ""
 
 
-def sniff_mysql_greeting(window: bytes) -> Verdict[MysqlGreeting]:
+def sniff_mysql_greeting(window: Window) -> Verdict[MysqlGreeting]:
     """Read a target's ``Protocol::HandshakeV10`` or its ``ERR_Packet``."""
-    packet = _sniff_packet(window, 0)
+    data = bytes(window)
+    packet = _sniff_packet(data, 0)
     if not isinstance(packet, Hit):
         return packet
-    payload, whole = packet.value, window[: packet.consumed]
+    payload, whole = packet.value, data[: packet.consumed]
     if payload[0] == _ERROR:
         return Hit(MysqlGreeting(whole, tls=False, error=f"the target says: {shown(payload[3:])}"), packet.consumed)
     if payload[0] != _GREETING:

@@ -97,7 +97,8 @@ def test_what_a_domain_matches(source: str, hits: list[str], misses: list[str]) 
 
 
 @given(
-    st.from_regex(r"[a-z.*]{1,12}", fullmatch=True).filter(lambda text: ".*" not in text), st.from_regex("[a-z.]{1,12}", fullmatch=True)
+    st.from_regex(r"[a-z.*]{1,12}", fullmatch=True).filter(lambda text: ".*" not in text),
+    st.from_regex("[a-z.]{1,12}", fullmatch=True)
 )
 def test_a_wildcard_is_a_run_of_anything_for_each_star(source: str, name: str) -> None:
     name = name.strip(".\n") or "a"
