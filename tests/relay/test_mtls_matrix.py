@@ -1,6 +1,6 @@
 """
-Client certificates, in every combination that could be walked around: what the listener demands by default, what the name
-demands, what the client shows, and by which way it comes back: a full handshake, or a session of another name.
+Client certificates, in every combination that could be walked around: what the listener demands by default, what the
+name demands, what the client shows, and by which way it comes back: a full handshake, or a session of another name.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from streamproxy.model import (
     Limits,
     Match,
     NamePattern,
+    Node,
     PatternKind,
     TlsMode,
 )
@@ -68,7 +69,7 @@ class TlsProxy(Proxy):
         if isinstance(names, Target):
             self.serve(names.node, limits=limits)
         else:
-            routes = {
+            routes: dict[str, tuple[Match, tuple[Node, ...]]] = {
                 name: (Match(names=(NamePattern(PatternKind.EXACT, name, name),)), (target.node,))
                 for name, target in names.items()
             }
@@ -224,7 +225,7 @@ def test_the_targets_end_is_a_close_notify(proxy: TlsProxy) -> None:
     taken.sendall(b"bye")
     taken.close()
     # suppress_ragged_eofs is off: an end without close_notify would raise.
-    client.suppress_ragged_eofs = False
+    client.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     assert meanwhile(proxy.loop, lambda: swallow(client, 100)) == b"bye"
     assert one(proxy).ending is Ending.TARGET_CLOSED
 
@@ -236,7 +237,7 @@ def test_a_reset_target_is_no_orderly_end_for_the_client(proxy: TlsProxy) -> Non
     taken = target.take()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     taken.close()
-    client.suppress_ragged_eofs = False
+    client.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     proxy.loop.settle()
     # The reset waits for what was sent to be acknowledged.
     proxy.loop.pump([0.1] * 20)
