@@ -23,16 +23,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rules": {"model"},
     "balance": {"model", "interfaces"},
     "observe": {"model", "interfaces"},
-    "dialects": {"model", "rules.regex", "sniff.names"},
-    "relay": {"model", "interfaces", "sniff", "rules", "balance", "observe", "dialects"},
-    "testing": {"model", "interfaces", "sniff", "rules", "balance", "observe", "dialects", "relay"},
-    "control": {"model", "interfaces", "sniff", "rules", "balance", "observe", "dialects", "relay"},
+    "tls": {"model", "sniff.names"},
+    "dialects": {"model", "rules.regex", "sniff.names", "sniff.starttls", "tls"},
+    "relay": {"model", "interfaces", "sniff", "rules", "balance", "observe", "tls", "dialects"},
+    "testing": {"model", "interfaces", "sniff", "rules", "balance", "observe", "tls", "dialects", "relay"},
+    "control": {"model", "interfaces", "sniff", "rules", "balance", "observe", "tls", "dialects", "relay"},
     "admin": {"model", "interfaces", "sniff", "rules", "observe", "dialects"},
-    "embed": {"model", "observe", "dialects", "relay"},
+    "embed": {"model", "observe", "tls", "dialects", "relay"},
     "cli": {"model", "interfaces", "sniff", "rules", "balance", "observe", "dialects"},
-    "tap": {"model", "interfaces", "sniff", "rules", "balance", "observe", "dialects", "relay", "control", "admin"},
+    "tap": {
+        "model",
+        "interfaces",
+        "sniff",
+        "rules",
+        "balance",
+        "observe",
+        "tls",
+        "dialects",
+        "relay",
+        "control",
+        "admin",
+    },
 }
-WITHOUT_TWISTED = {"errors", "model", "interfaces", "sniff", "rules", "balance", "observe", "dialects"}
+WITHOUT_TWISTED = {"errors", "model", "interfaces", "sniff", "rules", "balance", "observe", "tls", "dialects"}
 
 
 @frozen

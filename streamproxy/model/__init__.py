@@ -24,6 +24,7 @@ from .settings import Limits
 from .snapshot import Snapshot
 from .status import ListenerState, ListenerStatus
 from .tls import (
+    STARTTLS,
     Certificate,
     ClientAuth,
     ClientPolicy,
@@ -38,6 +39,7 @@ from .tls import (
 from .upstream import Node, Policy, Timeouts, Upstream
 
 __all__ = [
+    "STARTTLS",
     "AccessLogSettings",
     "Address",
     "AdminClient",

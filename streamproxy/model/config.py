@@ -122,8 +122,9 @@ class AccessLogSettings:
 class Config:
     """
     ``path`` is the file it came from. ``admin`` is ``None`` when it is switched off. ``resources`` are the declared
-    documents (read-only in the APIs). ``ignored`` names the keys that were understood to be another product's
-    and have no meaning here.
+    documents (read-only in the APIs). ``keyring`` has what private keys in documents are sealed with, the first key,
+    and what else they may have been sealed with; empty means APISIX's default. ``ignored`` names the keys that were
+    understood to be another product's and have no meaning here.
     """
 
     path: str
@@ -135,4 +136,5 @@ class Config:
     access_log: AccessLogSettings | None = None
     metrics: Address | None = None
     limits: Limits = Limits()
+    keyring: tuple[Secret, ...] = ()
     ignored: tuple[str, ...] = ()

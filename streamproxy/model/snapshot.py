@@ -9,6 +9,7 @@ from attrs import field, frozen
 from .listener import Listener
 from .route import Routing
 from .settings import Limits
+from .tls import Certificate
 from .upstream import Upstream
 
 
@@ -17,7 +18,7 @@ class Snapshot:
     """
     The whole desired state. It is consistent: every listener's routing and every route's upstream is in here, and no
     two listeners overlap. ``revision`` is the store's; two snapshots with equal content and different revisions ask
-    for nothing to change.
+    for nothing to change. ``certificates`` are those of documents; there may be more, in files.
     """
 
     revision: int = 0
@@ -25,3 +26,4 @@ class Snapshot:
     routings: Mapping[str, Routing] = field(factory=dict)
     upstreams: Mapping[str, Upstream] = field(factory=dict)
     limits: Limits = Limits()
+    certificates: tuple[Certificate, ...] = ()

@@ -24,6 +24,10 @@ class ClientAuth(enum.Enum):
     NEED = "Need"
 
 
+STARTTLS = ("imap", "ldap", "pop3", "postgres", "smtp")
+"""The protocols that begin in plain text and whose clients can be answered up to their ClientHello."""
+
+
 class TlsVersion(enum.IntEnum):
     """By the number on the wire (RFC 8446, 4.2.1), so that versions compare."""
 

@@ -11,7 +11,7 @@ from .alerts import Alert, alert
 from .certificates import Candidate, CertificateIndex, Selection, server_policy
 from .client import client_connection, name_to_send, verify_server
 from .context import Contexts
-from .description import Description, describe, identity, names_of, validity
+from .description import Description, certificate_name, describe, identity, names_of, validity
 from .errors import MaterialError, PeerRefused, reason
 from .facts import handshake_facts
 from .material import certificates, crls, key_pair
@@ -29,6 +29,7 @@ __all__ = [
     "verify_server",
     "handshake_facts",
     "Description",
+    "certificate_name",
     "describe",
     "identity",
     "names_of",

@@ -37,8 +37,8 @@ class CertificateIndex:
     """
     Certificates by name. A name gets the certificates for exactly it, else those for its wildcard of one label, else
     those for ``*``. Of these the newest (greatest ``serial``, then the first given) that is valid wins. Where none is
-    valid the newest is served all the same: a client that minds will say so, and no other name's demands on clients take
-    its place.
+    valid the newest is served all the same: a client that minds will say so, and what the certificate of another name
+    demands of clients does not take its place.
 
     A client that sends no name is treated as if it had sent ``fallback``; without one it gets what is for ``*``.
     Immutable: a change is a new index.

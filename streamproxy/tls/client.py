@@ -26,6 +26,8 @@ def client_connection(contexts: Contexts, policy: ClientPolicy, sock: socket.soc
     and before anything is sent: :func:`verify_server`. Raises :class:`MaterialError` when ``policy`` cannot work.
     """
     name = name_to_send(policy)
+    if policy.verify:
+        _host(policy.server_name)
     connection = SSL.Connection(contexts.client(policy), sock)
     if name is not None:
         connection.set_tlsext_host_name(name.encode("ascii"))
@@ -46,7 +48,7 @@ def verify_server(connection: SSL.Connection, policy: ClientPolicy) -> None:
     """
     if not policy.verify:
         return
-    if not connection.get_verify_mode() & SSL.VERIFY_PEER:
+    if not connection.get_verify_mode() & SSL.VERIFY_PEER or connection.get_peer_certificate() is None:
         raise PeerRefused("the server's certificate was not verified")
     name = _host(policy.server_name)
     try:
@@ -56,8 +58,8 @@ def verify_server(connection: SSL.Connection, policy: ClientPolicy) -> None:
             verify_hostname(connection, name)
     except (VerificationError, CertificateError):
         raise PeerRefused(f"the server's certificate is not for {name}, but for {_names(connection)}") from None
-    except (*UNREADABLE, AttributeError):
-        raise PeerRefused("the server showed no certificate that can be read") from None
+    except UNREADABLE:
+        raise PeerRefused(f"the server's certificate cannot be compared with {name}") from None
 
 
 def _host(name: str) -> str:

@@ -7,9 +7,10 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from typing import Generic, TypeVar
 
 import attrs
-from attrs import frozen
+from attrs import define, field
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
@@ -19,13 +20,17 @@ from .material import read_certificate, read_key
 from .openssl import MODE_NO_AUTO_CHAIN, limit_groups
 from .verification import demand, judge, trust
 
-MAX_CONTEXTS = 1024
-"""Contexts that are kept. One of a server takes some 30 kB, one that trusts the system's authorities a megabyte."""
+MAX_SERVERS = 1024
+"""Contexts of servers that are kept, those used last. One takes some 30 kB."""
+
+MAX_CLIENTS = 64
+"""Contexts of clients that are kept. One that trusts the system's authorities takes a megabyte."""
 
 MAX_AGE = 3600
 """
-Seconds that a context serves new handshakes before an equal one takes its place. The keys of its session tickets go with
-it: who steals them opens an hour's sessions of TLS 1.2 and no more, and no client does without a full handshake for longer.
+Seconds that a context serves new handshakes before an equal one takes its place. The keys of its session tickets go
+with it: who steals them opens an hour's sessions of TLS 1.2 and no more, and nobody resumes a session for longer. For a
+client the system's authorities are read anew.
 """
 
 CIPHERS = (
@@ -34,10 +39,11 @@ CIPHERS = (
 )
 """Those of TLS 1.2, best first: forward secret and authenticated. OpenSSL's choice for TLS 1.3 has no other."""
 
-LEGACY_CIPHERS = (
-    b":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA@SECLEVEL=0"
-)
-"""What TLS 1.1 needs besides. It signs with SHA-1, which OpenSSL does at security level 0 only."""
+LEGACY_CIPHERS = b":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA@SECLEVEL=0"
+"""
+What TLS 1.1 needs besides. It signs with SHA-1, which OpenSSL does at its security level 0 only; that lets weak
+certificates pass as well.
+"""
 
 _OPTIONS = (
     SSL.OP_NO_RENEGOTIATION
@@ -54,10 +60,25 @@ _NO_VERSION = {
 }
 
 
-@frozen
-class _Kept:
-    context: SSL.Context
-    until: float
+_Policy = TypeVar("_Policy", ServerPolicy, ClientPolicy)
+
+
+@define
+class _Kept(Generic[_Policy]):
+    """The contexts of the ``limit`` policies that were used last, and until when each may be used."""
+
+    limit: int
+    by_policy: OrderedDict[_Policy, tuple[SSL.Context, float]] = field(factory=OrderedDict)
+
+    def get(self, policy: _Policy, now: float, make: Callable[[_Policy], SSL.Context]) -> SSL.Context:
+        context, until = self.by_policy.get(policy, (None, now))
+        if context is None or until <= now:
+            context = make(policy)
+            self.by_policy[policy] = context, now + MAX_AGE
+        self.by_policy.move_to_end(policy)
+        if len(self.by_policy) > self.limit:
+            self.by_policy.popitem(last=False)
+        return context
 
 
 class Contexts:
@@ -72,49 +93,43 @@ class Contexts:
     def __init__(
         self,
         *,
-        limit: int = MAX_CONTEXTS,
+        limit: int = MAX_SERVERS,
+        client_limit: int = MAX_CLIENTS,
         keylog: Callable[[bytes], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limit = limit
         self._keylog = keylog
         self._clock = clock
-        self._kept: OrderedDict[ServerPolicy | ClientPolicy, _Kept] = OrderedDict()
+        self._servers: _Kept[ServerPolicy] = _Kept(limit)
+        self._clients: _Kept[ClientPolicy] = _Kept(client_limit)
 
     def server(self, policy: ServerPolicy) -> SSL.Context:
         """To shake hands as a server. Raises :class:`MaterialError` when ``policy`` cannot work."""
-        return self._get(policy, lambda: server_context(policy))
+        return self._servers.get(policy, self._clock(), lambda new: self._logged(server_context(new)))
 
     def client(self, policy: ClientPolicy) -> SSL.Context:
         """
-        To shake hands as a client; :func:`~streamproxy.tls.client_connection` does the rest. The names in ``policy`` are
-        no part of the context. Raises :class:`MaterialError` when ``policy`` cannot work.
+        To shake hands as a client; :func:`~streamproxy.tls.client_connection` does the rest. The names in ``policy``
+        are no part of the context. Raises :class:`MaterialError` when ``policy`` cannot work.
         """
         nameless = attrs.evolve(policy, server_name="", send_name=None)
-        return self._get(nameless, lambda: client_context(nameless))
+        return self._clients.get(nameless, self._clock(), lambda new: self._logged(client_context(new)))
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._servers.by_policy) + len(self._clients.by_policy)
 
-    def _get(self, policy: ServerPolicy | ClientPolicy, make: Callable[[], SSL.Context]) -> SSL.Context:
-        now = self._clock()
-        kept = self._kept.get(policy)
-        if kept is None or kept.until <= now:
-            context = make()
-            if self._keylog is not None:
-                _log_keys(context, self._keylog)
-            kept = self._kept[policy] = _Kept(context, now + MAX_AGE)
-        self._kept.move_to_end(policy)
-        if len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
-        return kept.context
+    def _logged(self, context: SSL.Context) -> SSL.Context:
+        keylog = self._keylog
+        if keylog is not None:
+            context.set_keylog_callback(lambda connection, line: keylog(line))
+        return context
 
 
 def server_context(policy: ServerPolicy) -> SSL.Context:
     """
     A new context for ``policy``. Sessions are resumed by tickets, which cost no memory here, and only where clients are
-    not asked for certificates: who has to prove itself does so in every handshake, so that neither an expired certificate
-    nor an outdated revocation list lives on in a ticket. Raises :class:`MaterialError`.
+    not asked for certificates: who has to prove itself does so in every handshake, so that neither an expired
+    certificate nor an outdated revocation list lives on in a ticket. Raises :class:`MaterialError`.
     """
     if not policy.pairs:
         raise MaterialError("there is no certificate to show")
@@ -125,6 +140,8 @@ def server_context(policy: ServerPolicy) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(_digest(policy))
     context.set_timeout(MAX_AGE)
+    # OpenSSL forgets a name that nobody answered for, and does not know it when a session of TLS 1.2 is resumed.
+    context.set_tlsext_servername_callback(lambda connection: None)
     demand(context, policy.client)
     if policy.client.auth is not ClientAuth.NONE:
         if TlsVersion.TLS1_1 in policy.versions:
@@ -157,13 +174,11 @@ def _new(method: int, versions: Collection[TlsVersion]) -> SSL.Context:
     if not versions:
         raise MaterialError("no version of TLS is allowed")
     context = SSL.Context(method)
+    context.set_options(_OPTIONS)
     context.set_min_proto_version(min(versions))
-    context.set_max_proto_version(max(versions))
-    forbidden = 0
     for version, option in _NO_VERSION.items():
         if version not in versions:
-            forbidden |= option
-    context.set_options(_OPTIONS | forbidden)
+            context.set_options(option)
     # Partial writes from a buffer that moves are on already: pyOpenSSL sees to that. A chain that was not given is not
     # to be guessed from the authorities that clients are verified by.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS | MODE_NO_AUTO_CHAIN)
@@ -177,13 +192,14 @@ def _show(context: SSL.Context, pair: KeyPair) -> None:
     given. What pyOpenSSL can add from memory is one chain for all of them; a file goes with the certificate in it, so
     here is a file in memory.
     """
+    key = read_key(pair)
     chain = b"".join(read_certificate(der).public_bytes(Encoding.PEM) for der in pair.chain)
     file = os.memfd_create("chain")
     try:
         with open(file, "wb", closefd=False) as written:
             written.write(chain)
         context.use_certificate_chain_file(f"/proc/self/fd/{file}")
-        context.use_privatekey(read_key(pair))
+        context.use_privatekey(key)
         context.check_privatekey()
     except (SSL.Error, crypto.Error) as error:
         why = reason(error) if isinstance(error, SSL.Error) else "it cannot be read"
@@ -223,7 +239,3 @@ def _agree_on(ours: list[bytes]) -> Callable[[SSL.Connection, list[bytes]], byte
         raise PeerRefused("the client offers none of the application protocols (ALPN) that are spoken here")
 
     return select
-
-
-def _log_keys(context: SSL.Context, keylog: Callable[[bytes], None]) -> None:
-    context.set_keylog_callback(lambda connection, line: keylog(line))

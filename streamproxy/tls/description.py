@@ -75,8 +75,8 @@ def validity(leaf: bytes) -> tuple[float, float]:
 def describe(leaf: bytes) -> Description:
     """Raises :class:`MaterialError` when ``leaf`` (DER) cannot be read."""
     certificate = read_certificate(leaf)
+    not_before, not_after = _validity(certificate)
     try:
-        not_before, not_after = _validity(certificate)
         key_type, key_size = _key(certificate)
         return Description(
             subject=certificate.subject.rfc4514_string(),

@@ -53,8 +53,8 @@ def key_pair(cert_pem: bytes, key_pem: bytes, password: bytes | None = None) -> 
     key belongs to, the chain is put in order, and certificates that do not belong to it are left out.
 
     Raises :class:`MaterialError`: nothing readable, too much of it, a key that needs a ``password`` or fits no
-    certificate, one that is too weak (RSA below 2048 bits) or of a kind TLS does not know, a signature with MD5 or SHA-1.
-    Dates are not looked at.
+    certificate, one that is too weak (RSA below 2048 bits) or of a kind TLS does not know, a signature with MD5 or
+    SHA-1. Dates are not looked at.
     """
     shown = list(dict.fromkeys(_read_certificates(cert_pem, "certificate")))
     if len(shown) > MAX_CHAIN:
@@ -187,14 +187,20 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _judge_signature(certificate: x509.Certificate) -> None:
-    """Nobody verifies the signature of what is its own issuer."""
     try:
-        own = certificate.issuer == certificate.subject
         used = certificate.signature_hash_algorithm
     except UNREADABLE:
-        raise MaterialError("the certificate is signed in a way that is not supported") from None
-    if not own and isinstance(used, (hashes.MD5, hashes.SHA1)):
+        raise MaterialError("a certificate is signed in a way that is not supported") from None
+    if isinstance(used, (hashes.MD5, hashes.SHA1)) and not _is_root(certificate):
         raise MaterialError(f"a certificate is signed with {used.name.upper()}, which clients refuse")
+
+
+def _is_root(certificate: x509.Certificate) -> bool:
+    """Nobody verifies the signature of one that is its own issuer."""
+    try:
+        return certificate.issuer == certificate.subject
+    except UNREADABLE:
+        return False
 
 
 def _crl_blocks(pem: bytes) -> Iterator[bytes]:

@@ -13,11 +13,14 @@ from ..model import ClientAuth, ClientVerification
 from .errors import MaterialError, PeerRefused
 from .material import UNREADABLE, read_certificate
 
-MAX_HINTS = 16384
+MAX_HINTED = 49152
 """
-Bytes of authorities' names that a server tells its clients, so that they know what to show. Clients manage without, and
-the message that holds them may not be longer than 64 KiB.
+Bytes of authorities' certificates up to which a server tells its clients their names, so that they know what to show.
+Clients manage without, and the message that holds the names may not be longer than 64 KiB.
 """
+
+MAX_DEPTH = 100
+"""OpenSSL's own, where nobody names one."""
 
 MAX_SUBJECT = 200
 """Characters of a refused certificate's subject that are told; a stranger chose them."""
@@ -44,6 +47,10 @@ _WORDS = {
     _Codes.ERR_CRL_HAS_EXPIRED: "the revocation list of its issuer is out of date",
     _Codes.ERR_CRL_NOT_YET_VALID: "the revocation list of its issuer is not valid yet",
     _Codes.ERR_CRL_SIGNATURE_FAILURE: "the revocation list of its issuer has a wrong signature",
+    # X509_V_ERR_EE_KEY_TOO_SMALL, CA_KEY_TOO_SMALL and CA_MD_TOO_WEAK (x509_vfy.h), which pyOpenSSL does not name.
+    66: "its key is too weak",
+    67: "its key is too weak",
+    68: "it is signed with a digest that is too weak",
 }
 
 # Why OpenSSL cannot look up whether a certificate was revoked. It asks this of an authority that is trusted by name
@@ -59,9 +66,9 @@ def demand(context: SSL.Context, verification: ClientVerification) -> None:
     """
     Have a server's ``context`` ask its clients for certificates, and trust the named authorities alone.
 
-    With revocation lists, the issuer of the client's certificate and each authority between it and the trusted one needs
-    a list that is in date. Raises :class:`MaterialError`: clients are to be verified, but no authority is named, or what
-    is named cannot be read.
+    With revocation lists, the issuer of the client's certificate and each authority between it and the trusted one
+    needs a list that is in date. Raises :class:`MaterialError`: clients are to be verified, but no authority is named,
+    or what is named cannot be read.
     """
     if verification.auth is ClientAuth.NONE:
         context.set_verify(SSL.VERIFY_NONE)
@@ -69,12 +76,17 @@ def demand(context: SSL.Context, verification: ClientVerification) -> None:
     if not verification.ca:
         raise MaterialError("client certificates are asked for, but no authority is named that they may come from")
     trust(context, verification.ca)
-    _hint(context, verification.ca)
+    if sum(map(len, verification.ca)) <= MAX_HINTED:
+        for authority in verification.ca:
+            context.add_client_ca(read_certificate(authority))
     if verification.crls:
         _revoke(context, verification.crls)
     if verification.depth is not None:
-        # OpenSSL counts as the model does: neither the peer's own certificate nor the trusted one.
-        context.set_verify_depth(verification.depth)
+        # For OpenSSL a negative depth is none at all, and one of more than 31 bits is no number.
+        if verification.depth < 0:
+            raise MaterialError("fewer than no certificates cannot stand between a client's and its authority")
+        # It counts as the model does: neither the peer's own certificate nor the trusted one.
+        context.set_verify_depth(min(verification.depth, MAX_DEPTH))
     mode = SSL.VERIFY_PEER
     if verification.auth is ClientAuth.NEED:
         mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
@@ -83,8 +95,8 @@ def demand(context: SSL.Context, verification: ClientVerification) -> None:
 
 def trust(context: SSL.Context, authorities: Sequence[bytes]) -> None:
     """
-    Trust these authorities (DER) and, as long as nobody adds to them, no others. One that is not self-signed is trusted
-    all the same: somebody chose it. Raises :class:`MaterialError`.
+    Trust these authorities (DER) in a new ``context``, which trusts nobody. One that is not self-signed will do:
+    somebody chose it. Raises :class:`MaterialError`.
     """
     store = _store(context)
     try:
@@ -116,16 +128,6 @@ def judge(peer: str, authorities: AbstractSet[bytes] = frozenset()) -> _Callback
         raise PeerRefused(f"{whose} ({subject}) is refused: {words}")
 
     return callback
-
-
-def _hint(context: SSL.Context, authorities: Sequence[bytes]) -> None:
-    named = [read_certificate(authority) for authority in authorities]
-    try:
-        if sum(len(authority.subject.public_bytes()) for authority in named) <= MAX_HINTS:
-            for authority in named:
-                context.add_client_ca(authority)
-    except UNREADABLE:
-        raise MaterialError("an authority's name cannot be read") from None
 
 
 def _revoke(context: SSL.Context, lists: Sequence[bytes]) -> None:

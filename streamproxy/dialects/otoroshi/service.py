@@ -16,8 +16,7 @@ from typing import Annotated
 from attrs import evolve, field, frozen
 
 from streamproxy.errors import Problem
-from streamproxy.model import ClientAuth, Json, NamePattern, TlsMode, TlsVersion, canonical_interface
-from streamproxy.sniff.starttls import PREAMBLES
+from streamproxy.model import STARTTLS, ClientAuth, Json, NamePattern, TlsMode, TlsVersion, canonical_interface
 from streamproxy.tls import certificates
 
 from ..codec import Port, Via, shown, structure
@@ -71,8 +70,8 @@ def _ip(text: str) -> str | None:
 
 
 def _starttls(text: str) -> str:
-    if text and text not in PREAMBLES:
-        raise ValueError(f"expected one of {', '.join(sorted(PREAMBLES))}, got {shown(text)}")
+    if text and text not in STARTTLS:
+        raise ValueError(f"expected one of {', '.join(STARTTLS)}, got {shown(text)}")
     return text
 
 

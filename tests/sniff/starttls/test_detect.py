@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamproxy.model import STARTTLS
 from streamproxy.sniff import Hit, Miss, Need
-from streamproxy.sniff.starttls import PREAMBLES, detect
+from streamproxy.sniff.starttls import ASKS, PREAMBLES, detect
 
 from ..feeding import feed, is_final, patient
 from .playing import HELLO
@@ -56,3 +57,7 @@ def test_it_asks_few_times(opening: bytes) -> None:
 @given(st.binary(max_size=40))
 def test_nothing_raises(window: bytes) -> None:
     assert isinstance(detect(window), (Need, Miss, Hit))
+
+
+def test_every_protocol_a_listener_can_name_can_be_answered_and_asked() -> None:
+    assert sorted(PREAMBLES) == sorted(ASKS) == sorted(STARTTLS)
