@@ -20,7 +20,7 @@ ABORT_POLL = 0.02
 
 # A peer that goes on sending after our end of a connection that cannot half-close is listened to, deaf, for this long
 # (seconds): closing at once would meet its bytes with a reset, which may cost it what it has not read yet.
-FAREWELL = 5.0
+FAREWELL = 2.0
 FAREWELL_READ = 65536
 
 _RESET = struct.pack("ii", 1, 0)

@@ -36,8 +36,8 @@ class Introduced(Protocol):
 
     def introduced(self, introduction: Introduction) -> None: ...
 
-    def dismissed(self, ending: Ending, detail: str) -> None:
-        """There is nothing to be done with this client."""
+    def dismissed(self, ending: Ending, detail: str, *, told: bool = False) -> None:
+        """There is nothing to be done with this client. ``told``: it was sent why, and should get to read it."""
         ...
 
 
@@ -121,8 +121,9 @@ class Reading:
                     self._want(step.at_least)
                 return False
             if isinstance(step, Refuse):
-                self._leg.write(step.send)
-                self._dismiss(Ending.SNIFF_FAILED, step.why)
+                self.stop()
+                flushed = self._leg.write(step.send)
+                self._who.dismissed(Ending.SNIFF_FAILED, step.why, told=flushed)
                 return False
             if isinstance(step, Plain):
                 self._preamble = None

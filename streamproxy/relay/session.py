@@ -109,7 +109,9 @@ class Session:
         self._forget_deadline()
         self._decide()
 
-    def dismissed(self, ending: Ending, detail: str) -> None:
+    def dismissed(self, ending: Ending, detail: str, *, told: bool = False) -> None:
+        if told:
+            self._client.close()
         self._end(ending, detail)
 
     def _wait(self, deadline: Deadlines[Session]) -> None:

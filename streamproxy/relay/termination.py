@@ -128,8 +128,7 @@ class Termination:
             else:
                 self._leg.peek(self, step.at_least)
         elif isinstance(step, Refuse):
-            self._leg.take(len(window))
-            self._leg.say(step.send)
+            self._leg.part(len(window), step.send)
             self._who.dismissed(Ending.SNIFF_FAILED, step.why)
         elif isinstance(step, Plain):
             self._who.dismissed(Ending.SNIFF_FAILED, "the client went on without TLS")
@@ -152,28 +151,28 @@ class Termination:
             else:
                 self._leg.peek(self, verdict.at_least)
         elif isinstance(verdict, Miss):
-            self._refuse(Alert.DECODE_ERROR, Ending.SNIFF_FAILED, verdict.why)
+            self._refuse(window, Alert.DECODE_ERROR, Ending.SNIFF_FAILED, verdict.why)
         elif isinstance(verdict, Hit):
             hello = verdict.value
             self._opening = Opening(tls=True, sni=hello.sni, alpn=hello.alpn)
-            self._shake(hello.sni, hello.alpn)
+            self._shake(window, hello.sni, hello.alpn)
 
-    def _shake(self, name: str | None, offered: tuple[str, ...]) -> None:
+    def _shake(self, window: bytes, name: str | None, offered: tuple[str, ...]) -> None:
         selection = self._terminator.select(name)
         if selection.certificate is None:
-            self._refuse(Alert.UNRECOGNIZED_NAME, Ending.HANDSHAKE_FAILED, selection.why)
+            self._refuse(window, Alert.UNRECOGNIZED_NAME, Ending.HANDSHAKE_FAILED, selection.why)
             return
         try:
             context = self._terminator.context(self._listener, selection, offered)
         except MaterialError as error:
-            self._refuse(Alert.INTERNAL_ERROR, Ending.HANDSHAKE_FAILED, str(error))
+            self._refuse(window, Alert.INTERNAL_ERROR, Ending.HANDSHAKE_FAILED, str(error))
             return
         connection = SSL.Connection(context, self._leg.socket)
         connection.set_accept_state()
         self._leg.shake(connection, self)
 
-    def _refuse(self, description: Alert, ending: Ending, why: str) -> None:
-        self._leg.say(alert(description))
+    def _refuse(self, window: bytes, description: Alert, ending: Ending, why: str) -> None:
+        self._leg.part(len(window), alert(description))
         self._who.dismissed(ending, why)
 
     def shaken(self) -> None:

@@ -118,14 +118,27 @@ class TlsLeg:
 
     def take(self, size: int) -> None:
         """Take bytes that were peeked."""
-        self._socket.recv(size)
+        if size:
+            self._socket.recv(size)
 
     def say(self, data: bytes) -> None:
         """Send a few bytes in plain text: less than any socket buffer that is empty holds."""
         try:
-            self._socket.send(data)
+            if data:
+                self._socket.send(data)
         except OSError as error:
             self._unshaken(error.strerror or str(error))
+
+    def part(self, size: int, data: bytes) -> None:
+        """
+        Send a last word in plain text and leave: the ``size`` bytes that were peeked are taken first, since what is
+        unread turns the end into a reset, which may overtake the word.
+        """
+        if not self._closed:
+            self.take(size)
+            self.say(data)
+        if self._release():
+            Farewell(self._reactor, self._socket).go()
 
     def _peek(self) -> None:
         try:
