@@ -153,3 +153,67 @@ def test_no_descriptors_left_is_a_failure_not_a_crash(
     monkeypatch.setattr("streamproxy.relay.dial.socket.socket", exhausted)
     dialler(loop).dial(Node("127.0.0.1", 1), 5, caller)
     assert caller.failures == [(Ending.CONNECT_FAILED, "127.0.0.1 port 1: Too many open files")]
+
+
+class Full:
+    """A listener whose queue is full, so that a connect to it has to wait: as it is with a machine that is far away."""
+
+    def __init__(self) -> None:
+        self.server = socket.socket()
+        self.server.bind(("127.0.0.1", 0))
+        self.server.listen(0)
+        self.port = int(self.server.getsockname()[1])
+        self.fillers = [socket.socket() for _ in range(4)]
+        for filler in self.fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+
+    def make_room(self) -> None:
+        """Take those who wait: the kernel's next try gets through."""
+        self.server.settimeout(5)
+        for _ in range(2):
+            self.server.accept()[0].close()
+
+    def close(self) -> None:
+        for sock in (self.server, *self.fillers):
+            sock.close()
+
+
+@pytest.fixture
+def full() -> Iterator[Full]:
+    full = Full()
+    yield full
+    full.close()
+
+
+def test_a_connect_that_takes_its_time(loop: Loop, full: Full, caller: Caller) -> None:
+    dialler(loop).dial(Node("127.0.0.1", full.port), 60, caller)
+    assert not caller.told
+    assert loop.descriptors == 1
+    full.make_room()
+    loop.until(lambda: caller.told, "the kernel's next try got through")
+    assert caller.failures == []
+    assert loop.descriptors == 0
+
+
+def test_a_connect_that_is_refused_after_a_while(loop: Loop, full: Full, caller: Caller) -> None:
+    dialler(loop, db=("127.0.0.1", "127.0.0.2")).dial(Node("db", full.port), 60, caller)
+    assert not caller.told
+    full.server.close()
+    loop.until(lambda: caller.told, "the refusal was told")
+    (failure,) = caller.failures
+    assert failure[0] is Ending.CONNECT_FAILED
+    assert failure[1] == f"127.0.0.2 port {full.port}: Connection refused", "the other address was not tried"
+    assert loop.descriptors == 0
+
+
+def test_a_stale_event_does_not_pass_for_a_connection(loop: Loop, full: Full, caller: Caller) -> None:
+    dial = dialler(loop).dial(Node("127.0.0.1", full.port), 60, caller)
+    dial.doWrite()
+    loop.removeWriter(dial)
+    dial.connectionLost(Failure(ConnectionLost()))
+    assert not caller.told
+    assert loop.descriptors == 1
+    assert dial.logPrefix() == "streamproxy"
+    dial.cancel()
+    assert loop.descriptors == 0
