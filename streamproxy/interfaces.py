@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 from .errors import Problem
-from .model import Change, Document, Ended, Key, ListenerStatus
+from .model import CertificateChoice, CertificateStatus, Change, Document, Ended, Key, ListenerStatus
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -116,6 +116,14 @@ class Runtime(Protocol):
 
     def recent(self) -> Sequence[Ended]:
         """The last ended sessions, oldest first; bounded."""
+        ...
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        """Those that clients may be shown."""
+        ...
+
+    def certificate_for(self, name: str | None) -> CertificateChoice:
+        """Which of them a client is shown that asks for ``name``, or for none."""
         ...
 
 

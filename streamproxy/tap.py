@@ -18,7 +18,7 @@ from twisted.python import usage
 from . import __version__
 from .dialects.native import load_config
 from .errors import InvalidConfiguration, StoreError
-from .model import Config, Ended, Json, Key, Role, StoreType
+from .model import Config, Ended, Json, Key, Role, Snapshot, StoreType
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -72,6 +72,7 @@ def makeService(options: Options) -> IService:
 
 def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> IService:
     from .control.bound import bind
+    from .control.certificates import CertificateKeeper
     from .control.configuration import LiveConfiguration
     from .control.filewatch import FileWatch
     from .control.reconcile import Reconciler
@@ -80,13 +81,28 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
     from .observe.sessions import SessionTable
     from .relay.engine import Engine
     from .relay.resolve import Resolver, system_lookup
+    from .relay.termination import Terminator
+    from .tls import Contexts
 
     table = SessionTable(prefix=secrets.token_hex(4))
-    engine = Engine(reactor, Resolver(system_lookup(reactor), reactor.seconds), table, time.time)
+    terminator = Terminator(Contexts(), time.time)
+    resolver = Resolver(system_lookup(reactor), reactor.seconds)
+    engine = Engine(
+        reactor, resolver, table, time.time, contexts=terminator.contexts, terminator=terminator
+    )
     reconciler = Reconciler(engine, partial(bind, engine))
+    keeper = CertificateKeeper(terminator, reactor, config.tls, time.time)
+
+    def apply(snapshot: Snapshot) -> None:
+        # Certificates first, so that a listener that is new finds its own.
+        keeper.apply(snapshot)
+        reconciler.apply(snapshot)
+
     store = _store(reactor, config)
-    configuration = LiveConfiguration(store, config, reconciler.apply)
-    service = ProxyService(reactor, engine, reconciler, configuration, config, reread, store.close)
+    configuration = LiveConfiguration(
+        store, config, apply, environ=os.environ, more_problems=keeper.problems
+    )
+    service = ProxyService(reactor, engine, reconciler, configuration, keeper, config, reread, store.close)
     service.setName("streamproxy")
     if config.access_log is not None:
         try:
@@ -101,6 +117,7 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
         table.observe(log.write)
         service.on_usr1 = log.reopen
         service.attach(log)
+    service.attach(keeper)
     service.attach(FileWatch(reactor, [Path(config.path)], service.reload))
     if config.admin is not None:
         service.attach(_admin(reactor, config, configuration, service))

@@ -18,6 +18,7 @@ from . import incoming
 from .gate import Gate
 from .native import NativeApi
 from .otoroshi import OtoroshiApi
+from .otoroshi_certificates import Certificates
 from .otoroshi_generic import GenericApi
 from .respond import Answer, answer, json_answer, router
 from .site import REQUEST_TIMEOUT, AdminSite
@@ -26,11 +27,13 @@ from .writer import Writer
 
 _LINKS = {
     "/api/tcp/services": "Otoroshi's TCP services",
+    "/api/certificates": "the certificates that are served, as Otoroshi shows them",
     "/apis/proxy.otoroshi.io/v1/tcp-services": "the same through Otoroshi's generic API",
     "/streamproxy/v1/status": "version, revision, counts; needs no credentials",
     "/streamproxy/v1/live": "does the process answer? Needs no credentials",
     "/streamproxy/v1/ready": "is the configuration in force? Needs no credentials",
     "/streamproxy/v1/listeners": "what listens where, and what does not and why",
+    "/streamproxy/v1/certificates": "the certificates that are served; /for?name=... says which one a client gets",
     "/streamproxy/v1/problems": "what is wrong with the configuration",
     "/streamproxy/v1/sessions/recent": "how the last sessions ended",
 }
@@ -61,7 +64,7 @@ class AdminApp:
         services = [
             TcpServices(configuration, writer, uuid, clock, env_prod=env_prod, dated=dated) for dated in (False, True)
         ]
-        self._api = OtoroshiApi(services[0])
+        self._api = OtoroshiApi(services[0], Certificates(runtime, clock))
         self._generic = GenericApi(services[1])
         self._native = NativeApi(configuration, runtime, clock, ready, lambda: self.failed_logins)
         self._gate = Gate(self.app.resource(), settings, clock)

@@ -10,12 +10,14 @@ from twisted.web.server import Request
 
 from streamproxy import __version__
 from streamproxy.interfaces import Configuration, Runtime
-from streamproxy.model import Ended, ListenerStatus
+from streamproxy.model import Ended, ListenerStatus, TlsMode
 
 from . import incoming
+from .certificate_json import certificate_json
 from .respond import Answer, RefusedError, json_answer, problems_json, router
 
 _MOST_RECENT = 1000
+_MOST_CANDIDATES = 100
 
 
 class NativeApi:
@@ -67,6 +69,42 @@ class NativeApi:
     def listeners(self, _request: Request) -> Answer:
         return json_answer({"listeners": [listener_json(status) for status in self._runtime.listeners()]})
 
+    @app.route("/certificates", methods=["GET"])
+    def certificates(self, request: Request) -> Answer:
+        """All of them are for all listeners that terminate TLS."""
+        now = self._clock()
+        every = self._runtime.certificates()
+        limit, offset = _number(request, "limit", len(every)), _number(request, "offset", 0)
+        terminating = [each.listener for each in self._runtime.listeners() if each.listener.tls is TlsMode.TERMINATE]
+        return json_answer(
+            {
+                "certificates": [certificate_json(each, now) for each in every[offset : offset + limit]],
+                "total": len(every),
+                "listeners": [
+                    {"address": str(each.address), "owner": each.owner, "client_auth": each.client_auth.value}
+                    for each in terminating
+                ],
+            }
+        )
+
+    @app.route("/certificates/for", methods=["GET"])
+    def certificate_for(self, request: Request) -> Answer:
+        """Without a name: for a client that sends none."""
+        name = incoming.query(request).get("name", (None,))[-1]
+        choice = self._runtime.certificate_for(name)
+        chosen = choice.certificate
+        return json_answer(
+            {
+                "name": name,
+                "certificate": None if chosen is None else certificate_json(chosen, self._clock()),
+                "why": choice.why,
+                "candidates": [
+                    {"id": each.id, "name": each.name, "won": each.won, "why": each.why}
+                    for each in choice.candidates[:_MOST_CANDIDATES]
+                ],
+            }
+        )
+
     @app.route("/problems", methods=["GET"])
     def problems(self, _request: Request) -> Answer:
         found = problems_json(self._configuration.problems())
@@ -75,11 +113,16 @@ class NativeApi:
     @app.route("/sessions/recent", methods=["GET"])
     def recent(self, request: Request) -> Answer:
         """The last ended sessions, the newest first."""
-        limit = incoming.query(request).get("limit", ("100",))[-1]
-        if not limit.isdecimal() or len(limit) > 9:
-            raise RefusedError(400, "bad_query", "limit is a number")
-        newest = list(reversed(self._runtime.recent()))[: min(int(limit), _MOST_RECENT)]
+        newest = list(reversed(self._runtime.recent()))[: min(_number(request, "limit", 100), _MOST_RECENT)]
         return json_answer({"sessions": [ended_json(ended) for ended in newest]})
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    """Raises :class:`RefusedError` (400)."""
+    text = incoming.query(request).get(name, (str(default),))[-1]
+    if not text.isdecimal() or len(text) > 9:
+        raise RefusedError(400, "bad_query", f"{name} is a number")
+    return int(text)
 
 
 def listener_json(status: ListenerStatus) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from streamproxy.model import Json
 from . import incoming
 from .bodies import BodyError, parse_json, parse_lines
 from .otoroshi_bulk import ACTIONS, Manners, bulk
+from .otoroshi_certificates import CERTIFICATE_FIELDS, Certificates, read_only
 from .otoroshi_query import NO_PAGE_SIZE, ListQuery, QueryError, parse
 from .patching import PatchError, apply_patch
 from .respond import Answer, RefusedError, json_answer, lines_answer, problems_json, router
@@ -69,8 +70,9 @@ class OtoroshiApi:
 
     app: Klein = router(_refusal)
 
-    def __init__(self, services: TcpServices) -> None:
+    def __init__(self, services: TcpServices, certificates: Certificates) -> None:
         self._services = services
+        self._certificates = certificates
 
     @app.route("/tcp/services", methods=["GET"])
     def listed(self, request: Request) -> Answer:
@@ -135,6 +137,22 @@ class OtoroshiApi:
     async def delete(self, request: Request, id: str) -> Answer:  # noqa: A002
         await self._services.delete(id, incoming.intent(request, incoming.query(request)))
         return json_answer({"deleted": True})
+
+    @app.route("/certificates", methods=["GET"])
+    def certificates(self, request: Request) -> Answer:
+        query = parse(incoming.query(request), CERTIFICATE_FIELDS)
+        listing = query.select(self._certificates.entities())
+        return json_answer(listing.items, headers=paging_headers(query, listing.total))
+
+    @app.route("/certificates/<path:id>", methods=["GET"])
+    def certificate(self, request: Request, id: str) -> Answer:  # noqa: A002
+        query = parse(incoming.query(request), CERTIFICATE_FIELDS)
+        return json_answer(query.project(self._certificates.get(id)))
+
+    @app.route("/certificates", methods=["POST", "PUT", "PATCH", "DELETE"])
+    @app.route("/certificates/<path:id>", methods=["POST", "PUT", "PATCH", "DELETE"])
+    def change_certificate(self, _request: Request, id: str = "") -> Answer:  # noqa: A002
+        raise read_only()
 
     def _template(self, request: Request) -> Response:
         return json_answer(template_of(request, self._services))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 from twisted.logger import Logger
 
-from ..dialects.assemble import Assembled, DocumentProblem, assemble
+from ..dialects.assemble import Assembled, DocumentProblem, Vault, assemble
 from ..errors import InvalidConfiguration, Problem, ReadOnlyDocument
 from ..interfaces import ConfigStore, Loaded, Outcome
 from ..model import Change, Config, Delete, Document, Key, Put, Snapshot
@@ -18,15 +18,27 @@ from .store.changeset import revise
 class LiveConfiguration:
     """
     The store's documents beside those of the configuration file. ``apply`` is called with the snapshot whenever what
-    should be true has changed, whoever changed it.
+    should be true has changed, whoever changed it. ``environ`` is what ``$env://`` in documents refers to,
+    ``more_problems`` what else is wrong with what is asked for: with files that the configuration names.
     """
 
     _log = Logger()
 
-    def __init__(self, store: ConfigStore, config: Config, apply: Callable[[Snapshot], None]) -> None:
+    def __init__(
+        self,
+        store: ConfigStore,
+        config: Config,
+        apply: Callable[[Snapshot], None],
+        *,
+        environ: Mapping[str, str] | None = None,
+        more_problems: Callable[[], tuple[Problem, ...]] = tuple,
+    ) -> None:
         self._store = store
         self._config = config
+        self._environ = environ or {}
+        self._vault = Vault.of(config.keyring, self._environ)
         self._apply = apply
+        self._more_problems = more_problems
         self._loaded = Loaded(0, ())
         self._documents: dict[Key, Document] = {}
         self._assembled = Assembled(Snapshot(), ())
@@ -45,6 +57,8 @@ class LiveConfiguration:
 
     def reload(self, config: Config) -> None:
         """The configuration file says something else now."""
+        if config.keyring != self._config.keyring:
+            self._vault = Vault.of(config.keyring, self._environ)
         self._config = config
         self._file_problems = ()
         if self._started:
@@ -53,6 +67,11 @@ class LiveConfiguration:
     def refuse(self, problems: Sequence[Problem]) -> None:
         """The configuration file was changed into something that cannot be used: what runs stays, and this is shown."""
         self._file_problems = tuple(problems)
+
+    @property
+    def vault(self) -> Vault:
+        """What keys in documents are read with, and sealed with before they are stored."""
+        return self._vault
 
     @property
     def snapshot(self) -> Snapshot:
@@ -71,7 +90,7 @@ class LiveConfiguration:
         return tuple(d for k, d in self._documents.items() if k.dialect == dialect and k.kind == kind)
 
     def problems(self) -> tuple[Problem, ...]:
-        return self._file_problems + tuple(_named(p) for p in self._assembled.problems)
+        return (*self._file_problems, *(_named(p) for p in self._assembled.problems), *self._more_problems())
 
     def change(
         self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
@@ -133,7 +152,13 @@ class LiveConfiguration:
     def _assemble(self, stored: Iterable[Document], revision: int) -> Assembled:
         declared = {document.key for document in self._config.resources}
         documents = [*self._config.resources, *(document for document in stored if document.key not in declared)]
-        return assemble(documents, static=self._config.stream_proxy, limits=self._config.limits, revision=revision)
+        return assemble(
+            documents,
+            static=self._config.stream_proxy,
+            limits=self._config.limits,
+            revision=revision,
+            vault=self._vault,
+        )
 
 
 def _named(problem: DocumentProblem) -> Problem:

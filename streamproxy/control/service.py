@@ -15,8 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import InvalidConfiguration
-from ..model import Config, Ended, Ending, ListenerStatus, TlsSettings
+from ..model import CertificateChoice, CertificateStatus, Config, Ended, Ending, ListenerStatus
 from ..relay.engine import Engine
+from .certificates import CertificateKeeper
 from .configuration import LiveConfiguration
 from .greeting import Credentials, greeting
 from .reconcile import Reconciler
@@ -50,6 +51,7 @@ class ProxyService(Service):
         engine: Engine,
         reconciler: Reconciler,
         configuration: LiveConfiguration,
+        keeper: CertificateKeeper,
         config: Config,
         reread: Callable[[], Config],
         close_store: Callable[[], Deferred[None]],
@@ -58,6 +60,7 @@ class ProxyService(Service):
         self._engine = engine
         self._reconciler = reconciler
         self._configuration = configuration
+        self._keeper = keeper
         self._config = config
         self._reread = reread
         self._close_store = close_store
@@ -134,9 +137,8 @@ class ProxyService(Service):
         """Nothing that the file says is passed over in silence."""
         if config.ignored:
             self._log.warn("keys in the file that mean nothing here: {keys}", keys=", ".join(config.ignored))
-        for name, unset in (("metrics", None), ("tls", TlsSettings())):
-            if getattr(config, name) != unset:
-                self._log.warn("{key} is not served yet", key=name)
+        if config.metrics is not None:
+            self._log.warn("metrics are not served yet")
 
     def reload(self) -> None:
         """Read the configuration file again. What cannot be used changes nothing, and is logged and shown."""
@@ -157,6 +159,7 @@ class ProxyService(Service):
             self._log.warn("{keys}: changed in the file, in force after a restart", keys=", ".join(fixed))
         self._config = config
         self._warn(config)
+        self._keeper.reload(config.tls)
         self._configuration.reload(config)
         self._log.info("the configuration file was read again")
 
@@ -205,6 +208,12 @@ class ProxyService(Service):
 
     def recent(self) -> Sequence[Ended]:
         return self._engine.table.latest()
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        return self._keeper.certificates()
+
+    def certificate_for(self, name: str | None) -> CertificateChoice:
+        return self._keeper.certificate_for(name)
 
     def ready(self) -> bool:
         """Was the configuration applied?"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -9,6 +10,7 @@ from attrs import frozen
 
 from streamproxy.errors import Problem
 from streamproxy.model import (
+    Certificate,
     Document,
     FactKind,
     Json,
@@ -25,27 +27,31 @@ from streamproxy.model import (
 )
 
 from . import apisix, otoroshi
+from .apisix import Vault
 from .claims import Claims
 from .memo import Memo
 from .part import DocumentProblem, Part
 
-__all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "assemble", "canonical"]
+__all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "Vault", "assemble", "canonical"]
 
 DEFAULT_LIMITS: Final = Limits()
+DEFAULT_VAULT: Final = Vault()
 
 T = TypeVar("T")
-Decoded: TypeAlias = otoroshi.Exposure | apisix.StreamRoute | Upstream
+Decoded: TypeAlias = otoroshi.Exposure | apisix.StreamRoute | Upstream | apisix.Ssl
+Stored: TypeAlias = tuple[dict[str, Json] | None, tuple[Problem, ...]]
 
 
 @frozen
 class Kind:
     """
-    A kind of document. ``canonical`` gives the body as it is to be stored, ``decode`` what it asks for; where one
-    finds problems, so does the other, and there is no result.
+    A kind of document. ``canonical`` gives the body as it is to be stored now (``None``: at no time in particular),
+    ``decode`` what it asks for. Where ``decode`` finds problems, so does ``canonical``, and there is no result; what
+    has become a problem only with time is one for ``canonical`` alone.
     """
 
-    canonical: Callable[[Key, Any], tuple[dict[str, Json] | None, tuple[Problem, ...]]]
-    decode: Callable[[Key, Any], tuple[Decoded | None, tuple[Problem, ...]]]
+    canonical: Callable[[Key, Any, Vault, float | None], Stored]
+    decode: Callable[[Key, Any, Vault], tuple[Decoded | None, tuple[Problem, ...]]]
 
 
 @frozen
@@ -56,52 +62,58 @@ class Assembled:
     problems: tuple[DocumentProblem, ...]
 
 
-def _tcp_service(key: Key, body: Any) -> tuple[Decoded | None, tuple[Problem, ...]]:
+def _tcp_service(key: Key, body: Any, vault: Vault) -> tuple[Decoded | None, tuple[Problem, ...]]:
     service, problems = otoroshi.decode(body, id=key.id)
     if service is None:
         return None, problems
-    unserved = tuple(otoroshi.unserved(service))
-    return (None if unserved else otoroshi.expose(key, service)), unserved
+    return otoroshi.expose(key, service), ()
 
 
-def _verbatim(
-    decode: Callable[[Key, Any], tuple[Decoded | None, tuple[Problem, ...]]],
-) -> Callable[[Key, Any], tuple[dict[str, Json] | None, tuple[Problem, ...]]]:
-    def canonical(key: Key, body: Any) -> tuple[dict[str, Json] | None, tuple[Problem, ...]]:
+def _as_it_is(decode: Callable[[Key, Any], tuple[Decoded | None, tuple[Problem, ...]]]) -> Kind:
+    def canonical(key: Key, body: Any, vault: Vault, now: float | None) -> Stored:
         decoded, problems = decode(key, body)
-        return (None if decoded is None else dict(body)), problems
+        return (None if decoded is None else apisix.sealed(key.kind, body, vault.keyring)), problems
 
-    return canonical
+    return Kind(canonical, lambda key, body, vault: decode(key, body))
 
 
 KINDS: Final[Mapping[tuple[str, str], Kind]] = {
-    ("otoroshi", "tcp-services"): Kind(lambda key, body: otoroshi.canonical(body, id=key.id), _tcp_service),
-    ("apisix", "stream_routes"): Kind(_verbatim(apisix.decode_stream_route), apisix.decode_stream_route),
-    ("apisix", "upstreams"): Kind(_verbatim(apisix.decode_upstream), apisix.decode_upstream),
+    ("otoroshi", "tcp-services"): Kind(
+        lambda key, body, vault, now: otoroshi.canonical(body, id=key.id), _tcp_service
+    ),
+    ("apisix", "stream_routes"): _as_it_is(apisix.decode_stream_route),
+    ("apisix", "upstreams"): _as_it_is(apisix.decode_upstream),
+    ("apisix", "ssls"): Kind(apisix.canonical_ssl, apisix.decode_ssl),
 }
 """Every kind of document there is, by dialect and name."""
 
 
-def canonical(key: Key, body: object) -> tuple[dict[str, Json] | None, tuple[Problem, ...]]:
+def canonical(key: Key, body: object, *, vault: Vault = DEFAULT_VAULT, now: float | None = None) -> Stored:
     """
-    ``body`` as it is to be stored: Otoroshi's with all defaults and in its order, APISIX's as it is. Or everything
-    that is wrong with it, as far as that can be said without looking at other documents.
+    ``body`` as it is to be stored: Otoroshi's with all defaults and in its order, APISIX's as it is but for private
+    keys, which are sealed. Or everything that is wrong with it, as far as that can be said without looking at other
+    documents. ``now`` (seconds since the epoch) is for what may not be stored any more: an expired certificate.
     """
     kind = KINDS.get((key.dialect, key.kind))
-    return (None, (_unknown_kind(key),)) if kind is None else kind.canonical(key, body)
+    return (None, (_unknown_kind(key),)) if kind is None else kind.canonical(key, body, vault, now)
 
 
 def _unknown_kind(key: Key) -> Problem:
     return Problem("", "unsupported", f"{key.dialect} documents of the kind {key.kind} are not supported")
 
 
-def _decode(document: Document) -> tuple[Decoded | None, tuple[Problem, ...]]:
+def _decode(document: Document, vault: Vault) -> tuple[Decoded | None, tuple[Problem, ...]]:
     kind = KINDS.get((document.key.dialect, document.key.kind))
-    return (None, (_unknown_kind(document.key),)) if kind is None else kind.decode(document.key, document.body)
+    if kind is None:
+        return None, (_unknown_kind(document.key),)
+    decoded, problems = kind.decode(document.key, document.body, vault)
+    return (decoded.at(document.revision) if isinstance(decoded, apisix.Ssl) else decoded), problems
 
 
-# After one write the whole configuration is assembled again, but only the document that is new has to be decoded.
-_decoded = Memo(_decode)
+@functools.lru_cache(maxsize=4)
+def _decoded(vault: Vault) -> Memo[Document, tuple[Decoded | None, tuple[Problem, ...]]]:
+    """After one write the whole configuration is assembled again, but only what is new has to be decoded."""
+    return Memo(lambda document: _decode(document, vault))
 
 
 def assemble(
@@ -110,21 +122,26 @@ def assemble(
     static: Iterable[StaticListener] = (),
     limits: Limits = DEFAULT_LIMITS,
     revision: int = 0,
+    vault: Vault = DEFAULT_VAULT,
 ) -> Assembled:
     """
     Everything ``documents`` and the ``static`` listeners ask for. Where two ask for one address, a static listener
     has it, else the document that was written first (the lower ``revision``, then the earlier of ``documents``).
-    Whatever the bodies hold, this raises nothing.
+    ``vault`` has what keys in documents are read with. Whatever the bodies hold, this raises nothing.
     """
     problems: list[DocumentProblem] = []
     exposures: list[tuple[int, otoroshi.Exposure]] = []
     routes: list[tuple[int, apisix.StreamRoute]] = []
     upstreams: dict[str, Upstream] = {}
-    for document, decoded in _sound(documents, problems):
+    certificates: list[Certificate] = []
+    for document, decoded in _sound(documents, problems, _decoded(vault)):
         if isinstance(decoded, otoroshi.Exposure):
             exposures.append((document.revision, decoded))
         elif isinstance(decoded, apisix.StreamRoute):
             routes.append((document.created_revision, decoded))
+        elif isinstance(decoded, apisix.Ssl):
+            if decoded.certificate is not None:
+                certificates.append(decoded.certificate)
         else:
             upstreams[document.key.id] = decoded
     claims = Claims()
@@ -139,11 +156,16 @@ def assemble(
         routings={routing.name: routing for part in parts for routing in part.routings},
         upstreams={upstream.id: upstream for part in parts for upstream in part.upstreams},
         limits=limits,
+        certificates=tuple(certificates),
     )
     return Assembled(snapshot, (*problems, *(problem for part in parts for problem in part.problems)))
 
 
-def _sound(documents: Iterable[Document], problems: list[DocumentProblem]) -> Iterator[tuple[Document, Decoded]]:
+def _sound(
+    documents: Iterable[Document],
+    problems: list[DocumentProblem],
+    decode: Callable[[Document], tuple[Decoded | None, tuple[Problem, ...]]],
+) -> Iterator[tuple[Document, Decoded]]:
     """The documents that can be decoded; what is wrong with the others is added to ``problems``."""
     seen: set[Key] = set()
     for document in documents:
@@ -151,7 +173,7 @@ def _sound(documents: Iterable[Document], problems: list[DocumentProblem]) -> It
             problems.append(DocumentProblem(document.key, Problem("", "conflict", f"{document.key} is there twice")))
             continue
         seen.add(document.key)
-        decoded, found = _decoded(document)
+        decoded, found = decode(document)
         problems += [DocumentProblem(document.key, problem) for problem in found]
         if decoded is not None:
             yield document, decoded
@@ -196,8 +218,6 @@ def _static_listeners(static: Iterable[StaticListener], claims: Claims) -> Part:
 def _unsupported(entry: StaticListener) -> Iterator[Problem]:
     if entry.tls and entry.address.transport is Transport.UDP:
         yield Problem(f"{entry.path}.tls", "unsupported", "TLS over UDP is not supported")
-    elif entry.tls:
-        yield Problem(f"{entry.path}.tls", "unsupported", "terminating TLS is not served yet")
     if entry.proxy_protocol:
         yield Problem(f"{entry.path}.proxy_protocol", "unsupported", "the PROXY protocol is not supported")
     if entry.proxy_protocol_to_upstream:

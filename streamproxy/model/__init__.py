@@ -22,7 +22,14 @@ from .listener import Listener
 from .route import Decision, Match, NamePattern, Network, Order, PatternKind, Route, Routing
 from .settings import Limits
 from .snapshot import Snapshot
-from .status import ListenerState, ListenerStatus
+from .status import (
+    CertificateCandidate,
+    CertificateChoice,
+    CertificateStatus,
+    LeafStatus,
+    ListenerState,
+    ListenerStatus,
+)
 from .tls import (
     STARTTLS,
     Certificate,
@@ -47,6 +54,9 @@ __all__ = [
     "AdminSettings",
     "AdminTls",
     "Certificate",
+    "CertificateCandidate",
+    "CertificateChoice",
+    "CertificateStatus",
     "Change",
     "ClientAuth",
     "ClientPolicy",
@@ -62,6 +72,7 @@ __all__ = [
     "Json",
     "Key",
     "KeyPair",
+    "LeafStatus",
     "Limits",
     "ListenAddress",
     "Listener",

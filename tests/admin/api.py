@@ -20,6 +20,8 @@ from streamproxy.model import (
     AdminClient,
     AdminKey,
     AdminSettings,
+    CertificateChoice,
+    CertificateStatus,
     Config,
     Document,
     Ended,
@@ -60,6 +62,8 @@ class FakeRuntime:
     statuses: tuple[ListenerStatus, ...] = ()
     open: int = 0
     ended: list[Ended] = field(factory=list)
+    served: tuple[CertificateStatus, ...] = ()
+    choices: dict[str | None, CertificateChoice] = field(factory=dict)
 
     def listeners(self) -> tuple[ListenerStatus, ...]:
         return self.statuses
@@ -69,6 +73,12 @@ class FakeRuntime:
 
     def recent(self) -> Sequence[Ended]:
         return self.ended
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        return self.served
+
+    def certificate_for(self, name: str | None) -> CertificateChoice:
+        return self.choices[name]
 
 
 @frozen

@@ -12,6 +12,7 @@ from streamproxy.dialects.assemble import KINDS, Assembled, assemble, canonical
 from streamproxy.dialects.memo import Memo
 from streamproxy.model import (
     Document,
+    FactKind,
     Key,
     Limits,
     ListenAddress,
@@ -19,6 +20,7 @@ from streamproxy.model import (
     Routing,
     Snapshot,
     StaticListener,
+    TlsMode,
     Transport,
 )
 
@@ -158,10 +160,10 @@ class TestStaticListeners:
         assembled = assemble([], static=[static(80)])
         assert assembled.snapshot.routings == {"apisix": Routing("apisix", Order.SPECIFIC, ())}
 
-    def test_terminating_tls_is_not_ignored(self) -> None:
-        assembled = assemble([], static=[static(80), static(443, index=1, tls=True)])
-        assert owners(assembled) == ["stream_proxy.tcp[0]"]
-        assert problems(assembled) == [("None", "stream_proxy.tcp[1].tls: terminating TLS is not served yet")]
+    def test_tls(self) -> None:
+        plain, tls = assemble([], static=[static(80), static(443, index=1, tls=True)]).snapshot.listeners
+        assert (plain.tls, plain.sniff) == (TlsMode.DISABLED, frozenset())
+        assert (tls.tls, tls.sniff) == (TlsMode.TERMINATE, frozenset({FactKind.SNI}))
 
     def test_the_proxy_protocol_is_not_ignored(self) -> None:
         for entry, option in (
@@ -192,9 +194,10 @@ class TestDecodingAgain:
 
         def decode(document: Document) -> Any:
             asked.append(document.key)
-            return module._decode(document)
+            return module._decode(document, module.DEFAULT_VAULT)
 
-        monkeypatch.setattr(module, "_decoded", Memo(decode))
+        memo = Memo(decode)
+        monkeypatch.setattr(module, "_decoded", lambda vault: memo)
         return asked
 
     def test_only_what_is_new_is_decoded(self, asked: list[Key]) -> None:

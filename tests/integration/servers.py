@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from tests.tls.pki import Issued
+
 from .harness import PATIENCE, free_port, until
 
 REQUIRE = "STREAMPROXY_REQUIRE_SERVERS"
@@ -68,8 +70,11 @@ def run(name: str, *arguments: str | Path, stdin: bytes = b"") -> str:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Running]:
-    """PostgreSQL; :data:`POSTGRES_USER` owns everything and needs no password."""
+def postgres(name: str = "postgres", issued: Issued | None = None) -> Iterator[Running]:
+    """
+    PostgreSQL; :data:`POSTGRES_USER` owns everything and needs no password. ``name`` is its ``cluster_name``; it speaks
+    TLS with what was ``issued`` to it.
+    """
     initdb, server = program("initdb"), program("postgres")
     user = _other_user("postgres")
     with _directory("postgres", user) as directory:
@@ -85,7 +90,14 @@ def postgres() -> Iterator[Running]:
         )
         assert made.returncode == 0, made.stdout + made.stderr
         command = [server, "-D", str(data), "-p", str(port), "-k", str(directory)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", f"cluster_name={name}"]
+        if issued is not None:
+            for file, content in (("server.crt", issued.chain_pem), ("server.key", issued.key_pem)):
+                (data / file).write_bytes(content)
+                (data / file).chmod(0o600)
+                if user is not None:
+                    shutil.chown(data / file, user)
+            command += ["-c", "ssl=on"]
 
         def ready() -> bool:
             return run("psql", *postgres_at(port), "-Atc", "select 1") == "1\n"

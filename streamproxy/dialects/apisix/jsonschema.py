@@ -52,6 +52,8 @@ def violations(value: object, schema: Schema, path: str = "") -> Iterator[Violat
         yield from _any_of(value, schema["anyOf"], path)
     if "oneOf" in schema:
         yield from _one_of(value, schema["oneOf"], path)
+    if "if" in schema:
+        yield from _conditional(value, schema, path)
 
 
 def _violation(path: str, code: str, message: str) -> Violation:
@@ -116,13 +118,27 @@ def _number(value: float, schema: Schema, path: str) -> Iterator[Violation]:
 
 
 def _list(value: list[Any], schema: Schema, path: str) -> Iterator[Violation]:
-    least = schema.get("minItems", 0)
+    least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
     if len(value) < least:
         yield _violation(path, "bad_value", f"expect array to have at least {least} items")
+    if len(value) > most:
+        yield _violation(path, "bad_value", f"expect array to have at most {most} items")
+    elif schema.get("uniqueItems"):
+        yield from _unique(value, path)
     if "items" in schema:
         for index, item in enumerate(value):
             for inner in violations(item, schema["items"], f"{path}[{index}]"):
                 yield Violation(inner.problem, f"failed to validate item {index + 1}: {inner.text}")
+
+
+def _unique(value: list[Any], path: str) -> Iterator[Violation]:
+    """Where APISIX asks for it, the items are text."""
+    first: dict[str, int] = {}
+    for number, item in enumerate(value, 1):
+        earlier = first.setdefault(item, number) if isinstance(item, str) else number
+        if earlier != number:
+            yield _violation(path, "conflict", f"expected unique items but items {earlier} and {number} are equal")
+            return
 
 
 def _object(value: Mapping[Any, Any], schema: Schema, path: str) -> Iterator[Violation]:
@@ -178,3 +194,9 @@ def _one_of(value: object, branches: list[Schema], path: str) -> Iterator[Violat
         first, second = matching[:2]
         message = f"value should match only one schema, but matches both schemas {first} and {second}"
         yield _violation(path, "bad_value", message)
+
+
+def _conditional(value: object, schema: Schema, path: str) -> Iterator[Violation]:
+    clause = "else" if any(violations(value, schema["if"], path)) else "then"
+    if any(violations(value, schema[clause], path)):
+        yield _violation(path, "bad_value", f"{clause} clause did not match")

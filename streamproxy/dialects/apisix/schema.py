@@ -2,7 +2,7 @@
 The JSON Schemas of APISIX 3.18's objects, as far as they are understood here.
 
 ``checks``, ``protocol`` and ``discovery_args`` are only looked at for what type they are: a document that has them is
-refused as unsupported.
+refused as unsupported. Where a certificate or a key is expected, a reference (``$env://...``) may stand instead.
 """
 
 from __future__ import annotations
@@ -115,4 +115,47 @@ STREAM_ROUTE: Final[Schema] = {
     "additionalProperties": False,
 }
 
-SCHEMAS: Final[Mapping[str, Schema]] = {"stream_routes": STREAM_ROUTE, "upstreams": UPSTREAM}
+_REFERENCE: Final[Schema] = {"type": "string", "pattern": r"^\$(secret|env|ENV)://"}
+_CERT: Final[Schema] = {"type": "string", "minLength": 128, "maxLength": 65536}
+_KEY: Final[Schema] = {"type": "string", "minLength": 64, "maxLength": 65536}
+
+SSL: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        **{name: schema for name, schema in _METADATA.items() if name != "name"},
+        "type": {"type": "string", "enum": ["server", "client"]},
+        "cert": {"oneOf": [_CERT, _REFERENCE]},
+        "key": {"oneOf": [_KEY, _REFERENCE]},
+        "sni": _HOST,
+        "snis": {"type": "array", "minItems": 1, "items": _HOST},
+        "certs": {"type": "array", "items": {"oneOf": [_CERT, _REFERENCE]}},
+        "keys": {"type": "array", "items": {"oneOf": [_KEY, _REFERENCE]}},
+        "client": {
+            "type": "object",
+            "properties": {
+                "ca": _CERT,
+                "depth": {"type": "integer", "minimum": 0},
+                "skip_mtls_uri_regex": {
+                    "type": "array",
+                    "minItems": 1,
+                    "uniqueItems": True,
+                    "items": {"type": "string"},
+                },
+            },
+            "required": ["ca"],
+        },
+        "status": {"type": "integer", "enum": [1, 0]},
+        "ssl_protocols": {
+            "type": "array",
+            "maxItems": 3,
+            "uniqueItems": True,
+            "items": {"type": "string", "enum": ["TLSv1.1", "TLSv1.2", "TLSv1.3"]},
+        },
+    },
+    "if": {"properties": {"type": {"enum": ["server"]}}},
+    "then": {"oneOf": [{"required": ["sni", "key", "cert"]}, {"required": ["snis", "key", "cert"]}]},
+    "else": {"required": ["key", "cert"]},
+    "additionalProperties": False,
+}
+
+SCHEMAS: Final[Mapping[str, Schema]] = {"stream_routes": STREAM_ROUTE, "upstreams": UPSTREAM, "ssls": SSL}

@@ -17,6 +17,7 @@ from attrs import evolve, fields, frozen, has, resolve_types
 from streamproxy.errors import InvalidConfiguration, Problem
 from streamproxy.model import Address, AdminKey, AdminSettings, Network, Role, Secret
 
+from ..apisix import KEY_LENGTHS
 from ..codec import Port, Via, member
 from .fields import Identifier, Interface, LogFormat, LogPath, NetworkText, PathText, ServerName, secret
 from .settings import AccessLogSection, AdminTlsSection, KeyEntry, StreamProxySection, admin_keys
@@ -64,6 +65,25 @@ class Ssl:
     fallback_sni: ServerName | None = None
 
 
+def _ring_key(text: str) -> Secret:
+    if len(text) not in KEY_LENGTHS or not text.isascii():
+        raise ValueError(f"expected 16 or 32 ASCII characters, got {len(text)} characters")
+    return Secret(text)
+
+
+def _keyring(keys: tuple[Secret, ...]) -> tuple[Secret, ...]:
+    if not keys:
+        raise ValueError("expected one key at least")
+    return keys
+
+
+@frozen
+class DataEncryption:
+    """``keyring``: what private keys in documents are sealed with is the first."""
+
+    keyring: Annotated[tuple[Secret, ...], Via(tuple[Annotated[Secret, Via(str, _ring_key)], ...], _keyring)] = ()
+
+
 @frozen
 class ProxyProtocol:
     """For the TCP entries of ``stream_proxy`` that do not say."""
@@ -78,6 +98,7 @@ class Apisix:
     stream_proxy: StreamProxySection = StreamProxySection()
     ssl: Ssl = Ssl()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
+    data_encryption: DataEncryption = DataEncryption()
     enable_admin: bool | None = None
 
     @property

@@ -23,7 +23,7 @@ from streamproxy.model import (
     Transport,
 )
 
-from ..assemble import assemble
+from ..assemble import Vault, assemble
 from ..claims import Claims
 from ..codec import bounded, kind_of, structure
 from ..stream_proxy import expand
@@ -80,7 +80,7 @@ def decode(tree: Json, file: Path, environ: Mapping[str, str], problems: Iterabl
     if not isinstance(tree, dict):
         problem = Problem("", "wrong_type", f"expected an object at the top, got {kind_of(tree)}")
         raise InvalidConfiguration((*problems, *unset, problem))
-    reader = _Reader(tree, file)
+    reader = _Reader(tree, file, environ)
     config = reader.config()
     # Where a reference could not be replaced it still stands, and that it is no number is no news.
     told = {problem.path for problem in unset}
@@ -93,11 +93,12 @@ def decode(tree: Json, file: Path, environ: Mapping[str, str], problems: Iterabl
 class _Reader:
     """Reads one tree. ``problems`` are complete when ``config`` has been called."""
 
-    def __init__(self, tree: Mapping[str, Any], file: Path) -> None:
+    def __init__(self, tree: Mapping[str, Any], file: Path, environ: Mapping[str, str]) -> None:
         self.problems: list[Problem] = []
         self._tree = tree
         self._file = str(file)
         self._directory = file.parent
+        self._environ = environ
         self._claims = Claims()
 
     def config(self) -> Config:
@@ -118,10 +119,11 @@ class _Reader:
             store=store.settings(self._directory),
             stream_proxy=static,
             tls=evolve(tls, fallback_sni=fallback_sni).settings(self._directory),
-            resources=self._resources(static, limits),
+            resources=self._resources(static, limits, Vault.of(apisix.data_encryption.keyring, self._environ)),
             access_log=self._access_log(),
             metrics=metrics,
             limits=limits,
+            keyring=apisix.data_encryption.keyring,
             ignored=apisix_config.ignored(self._tree, apisix),
         )
 
@@ -210,10 +212,10 @@ class _Reader:
         value = at(self._tree, path)
         return () if value is None else value
 
-    def _resources(self, static: tuple[StaticListener, ...], limits: Limits) -> tuple[Document, ...]:
+    def _resources(self, static: tuple[StaticListener, ...], limits: Limits, vault: Vault) -> tuple[Document, ...]:
         """The documents, seen to work with one another."""
-        found = declared(self._tree.get("resources"), self._file)
-        assembled = assemble(found.documents, static=static, limits=limits)
+        found = declared(self._tree.get("resources"), self._file, vault.keyring)
+        assembled = assemble(found.documents, static=static, limits=limits, vault=vault)
         self.problems += found.problems
         for each in assembled.problems:
             self.problems.append(each.problem if each.key is None else each.problem.under(found.paths[each.key]))

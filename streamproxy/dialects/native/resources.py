@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import fields, frozen
@@ -10,12 +10,14 @@ from attrs import fields, frozen
 from streamproxy.errors import Problem
 from streamproxy.model import Document, Json, Key
 
+from ..apisix import DEFAULT_KEYRING, sealed
 from ..codec import kind_of, shown, structure
 
 KINDS: Final = {
     "tcp_services": ("otoroshi", "tcp-services"),
     "stream_routes": ("apisix", "stream_routes"),
     "upstreams": ("apisix", "upstreams"),
+    "ssls": ("apisix", "ssls"),
 }
 """Which list holds documents of which dialect and kind."""
 
@@ -38,19 +40,21 @@ class Declared:
     problems: tuple[Problem, ...]
 
 
-def declared(section: Json, origin: str) -> Declared:
+def declared(section: Json, origin: str, keyring: Sequence[str] = DEFAULT_KEYRING) -> Declared:
     """
-    The documents in the ``resources`` of the file ``origin``, in its order, with their bodies as they are. What is in
-    the bodies is not looked at, but for the ids: a TCP service has one; an APISIX object without one is called
-    ``arr_1``, ``arr_2``, ... by its place in its list, as APISIX does it.
+    The documents in the ``resources`` of the file ``origin``, in its order, with their bodies as they are but for
+    private keys, which are sealed with ``keyring``. What is in the bodies is not looked at, but for the ids: a TCP
+    service has one; an APISIX object without one is called ``arr_1``, ``arr_2``, ... by its place in its list, as
+    APISIX does it.
     """
     lists, problems = structure({} if section is None else section, Resources, forbid_extra=True, null_is_absent=True)
     if lists is None:
         lists = _readable(section)
     documents: dict[Key, Document] = {}
     paths: dict[Key, str] = {}
-    unsupported = [name for name in ("services", "ssls") if getattr(lists, name)]
-    found = [*problems, *(Problem(name, "unsupported", f"{name} are not supported") for name in unsupported)]
+    found = [*problems]
+    if lists.services:
+        found.append(Problem("services", "unsupported", "services are not supported"))
     for name, index, body in _bodies(lists):
         where = f"{name}[{index}]"
         key = _key(name, index, body)
@@ -60,7 +64,8 @@ def declared(section: Json, origin: str) -> Declared:
             message = f"{shown(key.id)} is the id of {paths[key]} already"
             found.append(Problem(f"{where}.id", "conflict", message))
         else:
-            documents[key] = Document(key, body, origin=origin)
+            kept = sealed(key.kind, body, keyring) if key.dialect == "apisix" else body
+            documents[key] = Document(key, kept, origin=origin)
             paths[key] = f"resources.{where}"
     return Declared(tuple(documents.values()), paths, tuple(problem.under("resources") for problem in found))
 

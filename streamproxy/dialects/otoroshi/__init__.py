@@ -3,7 +3,6 @@
 from .listeners import Exposure, compose, expose
 from .service import TcpService, canonical, decode, encode
 from .template import new_id, template
-from .unserved import unserved
 
 __all__ = [
     "Exposure",
@@ -15,5 +14,4 @@ __all__ = [
     "expose",
     "new_id",
     "template",
-    "unserved",
 ]

@@ -101,7 +101,6 @@ def test_what_has_no_meaning_here_is_named() -> None:
         "apisix.proxy_protocol.listen_http_port",
         "apisix.ssl.enable",
         "apisix.ssl.listen",
-        "apisix.data_encryption",
         "nginx_config.error_log",
         "nginx_config.stream.access_log_format_escape",
         "nginx_config.http",

@@ -78,10 +78,7 @@ def test_an_id_stands_there_once() -> None:
 
 
 def test_what_is_not_supported_is_not_taken() -> None:
-    assert codes("resources: {services: [{}], ssls: [{}, {}]}") == {
-        "resources.services": "unsupported",
-        "resources.ssls": "unsupported",
-    }
+    assert codes("resources: {services: [{}]}") == {"resources.services": "unsupported"}
 
 
 def test_everything_is_told_at_once() -> None:

@@ -1,0 +1,198 @@
+"""The certificates there are, wherever they are from, brought to where handshakes are had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.x509 import BasicConstraints, ExtensionNotFound
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..dialects.memo import Memo
+from ..errors import Problem
+from ..model import (
+    Certificate,
+    CertificateCandidate,
+    CertificateChoice,
+    CertificateStatus,
+    KeyPair,
+    LeafStatus,
+    Snapshot,
+    TlsSettings,
+)
+from ..relay.termination import Terminator
+from ..tls import CertificateIndex, MaterialError, certificates, describe, validity
+from ..tls.material import MAX_PEM, UNREADABLE, read_certificate
+from .certdir import CertificateDirectory
+from .certfiles import read, why
+from .filewatch import FileWatch
+
+
+class CertificateKeeper:
+    """
+    Keeps ``terminator`` in the certificates of the snapshot (``apply``) and of the directory in ``settings``, and in
+    the authorities of ``settings.client_ca``; both are read at once and followed from ``start`` to ``stop``. A file
+    that cannot be used is a problem, and what it held before stays in force. ``now`` is seconds since the epoch.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, terminator: Terminator, clock: IReactorTime, settings: TlsSettings, now: Callable[[], float]
+    ) -> None:
+        self._terminator = terminator
+        self._clock = clock
+        self._settings = TlsSettings()
+        self._now = now
+        self._objects: tuple[Certificate, ...] = ()
+        self._served: tuple[Certificate, ...] = ()
+        self._directory: CertificateDirectory | None = None
+        self._authorities: FileWatch | None = None
+        self._authorities_problem: Problem | None = None
+        self._is_started = False
+        self._describe = Memo(_leaf)
+        self.reload(settings)
+
+    def start(self) -> None:
+        """Begin to follow the files."""
+        self._is_started = True
+        for follower in self._followers():
+            follower.start()
+
+    def stop(self) -> None:
+        """Follow them no more."""
+        self._is_started = False
+        for follower in self._followers():
+            follower.stop()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """These are the certificates of documents now."""
+        self._objects = snapshot.certificates
+        self._serve()
+
+    def reload(self, settings: TlsSettings) -> None:
+        """The configuration file says this now."""
+        before, self._settings = self._settings, settings
+        if settings.certificates != before.certificates:
+            self._open_directory(settings.certificates)
+        if settings.client_ca != before.client_ca:
+            self._open_authorities(settings.client_ca)
+        if settings.fallback_sni != before.fallback_sni:
+            self._index()
+        self._serve()
+
+    # What the APIs see
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the files."""
+        found = () if self._authorities_problem is None else (self._authorities_problem,)
+        return found if self._directory is None else (*found, *self._directory.problems)
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        """Those that are served, the objects before the files."""
+        return tuple(map(self._status, self._served))
+
+    def certificate_for(self, name: str | None) -> CertificateChoice:
+        """What a client gets that asks for ``name``, or for none."""
+        index, now = self._terminator.index, self._now()
+        selection = index.select(name, now)
+        return CertificateChoice(
+            None if selection.certificate is None else self._status(selection.certificate),
+            selection.why,
+            tuple(
+                CertificateCandidate(each.certificate.id, each.name, each.won, each.why)
+                for each in index.explain(name, now)
+            ),
+        )
+
+    # Inside
+
+    def _followers(self) -> list[CertificateDirectory | FileWatch]:
+        return [each for each in (self._directory, self._authorities) if each is not None]
+
+    def _open_directory(self, path: str | None) -> None:
+        if self._directory is not None:
+            self._directory.stop()
+        self._directory = None
+        if path is not None:
+            self._directory = CertificateDirectory(Path(path), self._clock, self._serve)
+            self._directory.load()
+            if self._is_started:
+                self._directory.start()
+
+    def _open_authorities(self, path: str | None) -> None:
+        if self._authorities is not None:
+            self._authorities.stop()
+        self._authorities = self._authorities_problem = None
+        self._terminator.client_ca = ()
+        if path is not None:
+            self._authorities = FileWatch(self._clock, [Path(path)], self._read_authorities)
+            self._read_authorities()
+            if self._is_started:
+                self._authorities.start()
+
+    def _read_authorities(self) -> None:
+        path = self._settings.client_ca or ""
+        try:
+            self._terminator.client_ca = certificates(read(path, MAX_PEM))
+        except MaterialError as error:
+            problem = Problem("tls.client_ca", "bad_value", f"{path}: {error}")
+        except OSError as error:
+            problem = Problem("tls.client_ca", "missing", f"{path} cannot be read: {why(error)}")
+        else:
+            self._authorities_problem = None
+            return
+        self._authorities_problem = problem
+        self._log.error("{problem}", problem=problem)
+
+    def _serve(self) -> None:
+        files = () if self._directory is None else self._directory.certificates
+        if (*self._objects, *files) != self._served:
+            self._served = (*self._objects, *files)
+            self._index()
+
+    def _index(self) -> None:
+        self._terminator.index = CertificateIndex(self._served, fallback=self._settings.fallback_sni)
+
+    def _status(self, certificate: Certificate) -> CertificateStatus:
+        return CertificateStatus(
+            certificate.id,
+            certificate.names,
+            tuple(map(self._describe, certificate.pairs)),
+            certificate.not_before,
+            certificate.not_after,
+            None if certificate.client is None else certificate.client.auth,
+            certificate.versions,
+        )
+
+
+def _leaf(pair: KeyPair) -> LeafStatus:
+    """All that can be told of it, however odd it is."""
+    leaf = pair.chain[0]
+    try:
+        found = describe(leaf)
+    except MaterialError:
+        start, end = validity(leaf)
+        return LeafStatus("", "", "", "", 0, start, end, (), pair.fingerprint, False, False, pair.chain)
+    return LeafStatus(
+        found.subject,
+        found.issuer,
+        found.serial,
+        found.key_type,
+        found.key_size,
+        found.not_before,
+        found.not_after,
+        found.sans,
+        found.fingerprint,
+        found.subject == found.issuer,
+        _is_authority(leaf),
+        pair.chain,
+    )
+
+
+def _is_authority(leaf: bytes) -> bool:
+    try:
+        return read_certificate(leaf).extensions.get_extension_for_class(BasicConstraints).value.ca
+    except (ExtensionNotFound, *UNREADABLE):
+        return False
