@@ -9,7 +9,7 @@ from typing import Any
 
 from .dialects.assemble import assemble
 from .errors import InvalidConfiguration, Problem
-from .model import Document, Ended, Json, Key, Limits, ListenAddress, Transport
+from .model import Document, Ended, Json, Key, Limits, ListenAddress, TlsMode, Transport
 from .observe.sessions import SessionTable
 from .relay.engine import Engine
 from .relay.factory import StreamProxyFactory
@@ -60,6 +60,8 @@ def _serving(service: str | Sequence[str] | Mapping[str, Any], limits: Limits) -
     if assembled.problems:
         raise InvalidConfiguration(tuple(found.problem for found in assembled.problems))
     (listener,) = assembled.snapshot.listeners
+    if listener.tls is TlsMode.TERMINATE:
+        raise InvalidConfiguration((Problem("tls", "unsupported", "let your endpoint terminate TLS; say Disabled"),))
     if listener.address != ListenAddress(Transport.TCP, "127.0.0.1", 1):
         raise AssertionError("an embedded service has one listener")
     return Serving.of(assembled.snapshot, listener)

@@ -158,6 +158,7 @@ class LiveConfiguration:
             limits=self._config.limits,
             revision=revision,
             vault=self._vault,
+            client_ca=self._config.tls.client_ca is not None,
         )
 
 

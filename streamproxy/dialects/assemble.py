@@ -37,6 +37,10 @@ __all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "Vault", "assemble",
 DEFAULT_LIMITS: Final = Limits()
 DEFAULT_VAULT: Final = Vault()
 
+NOBODY_VOUCHES: Final = Problem(
+    "clientAuth", "dangling", "nobody vouches for clients: name their authority as tls.client_ca in the configuration"
+)
+
 T = TypeVar("T")
 Decoded: TypeAlias = otoroshi.Exposure | apisix.StreamRoute | Upstream | apisix.Ssl
 Stored: TypeAlias = tuple[dict[str, Json] | None, tuple[Problem, ...]]
@@ -123,11 +127,13 @@ def assemble(
     limits: Limits = DEFAULT_LIMITS,
     revision: int = 0,
     vault: Vault = DEFAULT_VAULT,
+    client_ca: bool = True,
 ) -> Assembled:
     """
     Everything ``documents`` and the ``static`` listeners ask for. Where two ask for one address, a static listener
     has it, else the document that was written first (the lower ``revision``, then the earlier of ``documents``).
-    ``vault`` has what keys in documents are read with. Whatever the bodies hold, this raises nothing.
+    ``vault`` has what keys in documents are read with, ``client_ca`` says whether somebody vouches for clients that
+    have to prove themselves. Whatever the bodies hold, this raises nothing.
     """
     problems: list[DocumentProblem] = []
     exposures: list[tuple[int, otoroshi.Exposure]] = []
@@ -136,7 +142,10 @@ def assemble(
     certificates: list[Certificate] = []
     for document, decoded in _sound(documents, problems, _decoded(vault)):
         if isinstance(decoded, otoroshi.Exposure):
-            exposures.append((document.revision, decoded))
+            if decoded.demands_certificates and not client_ca:
+                problems.append(DocumentProblem(document.key, NOBODY_VOUCHES))
+            else:
+                exposures.append((document.revision, decoded))
         elif isinstance(decoded, apisix.StreamRoute):
             routes.append((document.created_revision, decoded))
         elif isinstance(decoded, apisix.Ssl):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamproxy.dialects import apisix
 from streamproxy.dialects import assemble as module
-from streamproxy.dialects.assemble import KINDS, Assembled, assemble, canonical
+from streamproxy.dialects.assemble import KINDS, Assembled, Vault, assemble, canonical
 from streamproxy.dialects.memo import Memo
 from streamproxy.model import (
     Document,
@@ -24,8 +25,10 @@ from streamproxy.model import (
     Transport,
 )
 
+from ..tls.pki import DAY, NOW, Authority
 from .test_codec import json_values
 
+LEAF = Authority.root("Root").issue("test.com")
 ROUTE: dict[str, Any] = {"upstream": {"nodes": {"127.0.0.1:1995": 1}}}
 
 
@@ -180,11 +183,58 @@ class TestStaticListeners:
         assert problems(assembled) == [("None", "stream_proxy.udp[0].tls: TLS over UDP is not supported")]
 
 
+class TestClientCertificates:
+    @pytest.mark.parametrize("auth", ["Want", "Need"])
+    def test_a_demand_that_nobody_could_meet_is_refused(self, auth: str) -> None:
+        document = service("a", tls="Enabled", clientAuth=auth)
+        assert owners(assemble([document])) == [str(document.key)]
+        assembled = assemble([document], client_ca=False)
+        assert owners(assembled) == []
+        ((_, problem),) = problems(assembled)
+        assert problem.startswith("clientAuth: nobody vouches for clients")
+        for harmless in ({"enabled": False, "tls": "Enabled"}, {"tls": "PassThrough"}):
+            assert problems(assemble([service("a", clientAuth=auth, **harmless)], client_ca=False)) == []
+
+
 class TestStreamRoutes:
     def test_they_are_tried_in_the_order_of_creation(self) -> None:
         documents = [route("c", 3), route("a", 1), route("10", 2), route("1", 2)]
         routes = assemble(documents).snapshot.routings["apisix"].routes
         assert [one.id.rpartition("/")[2] for one in routes] == ["a", "10", "1", "c"]
+
+
+def ssl(id: str, revision: int = 0, **fields: Any) -> Document:  # noqa: A002
+    body = {"cert": LEAF.pem.decode(), "key": LEAF.key_pem.decode(), "sni": "test.com", **fields}
+    return Document(Key("apisix", "ssls", id), body, 1, revision)
+
+
+class TestCertificates:
+    def test_those_that_are_served_are_there_with_the_revision_they_were_written_at(self) -> None:
+        documents = [ssl("a", 5), ssl("off", status=0), ssl("ours", type="client"), ssl("b", 3, sni="*.b")]
+        assembled = assemble(documents)
+        assert problems(assembled) == []
+        assert [(one.id, one.names, one.serial) for one in assembled.snapshot.certificates] == [
+            ("apisix:ssls/a", ("test.com",), 5),
+            ("apisix:ssls/b", ("*.b",), 3),
+        ]
+
+    def test_what_cannot_be_is_named(self) -> None:
+        assembled = assemble([ssl("a", key="x" * 64), ssl("b")])
+        assert problems(assembled) == [("apisix:ssls/a", "key: failed to decrypt previous encrypted key")]
+        assert [one.id for one in assembled.snapshot.certificates] == ["apisix:ssls/b"]
+
+    def test_they_are_read_with_the_vault_that_there_is(self) -> None:
+        keyring = ("0123456789abcdef",)
+        document = ssl("a", key="$env://KEY")
+        sealed_key = apisix.secrets.seal(LEAF.key_pem.decode(), keyring)
+        vaults = [Vault(), Vault(keyring, {"KEY": sealed_key}), Vault(environ={"KEY": sealed_key})]
+        assert [bool(assemble([document], vault=vault).problems) for vault in vaults] == [True, False, True]
+        assert assemble([document], vault=vaults[1]).snapshot.certificates[0].pairs == (LEAF.pair,)
+
+    def test_they_are_made_once(self) -> None:
+        documents = [ssl("a", 5), service("pg")]
+        first, second = (assemble(documents).snapshot.certificates for _ in range(2))
+        assert first[0] is second[0]
 
 
 class TestDecodingAgain:
@@ -227,6 +277,26 @@ class TestCanonical:
     @pytest.mark.parametrize("document", [upstream("1"), route("1", upstream_id="unknown")])
     def test_apisixs_are_kept_as_they_are(self, document: Document) -> None:
         assert canonical(document.key, document.body) == (document.body, ())
+
+    def test_keys_are_stored_sealed(self) -> None:
+        key = LEAF.key_pem.decode()
+        tls = {"client_cert": LEAF.pem.decode(), "client_key": key}
+        documents = [
+            ssl("1"),
+            upstream("1", tls=tls),
+            route("1", upstream={**ROUTE["upstream"], "tls": tls}),
+        ]
+        for document in documents:
+            body, found = canonical(document.key, document.body)
+            assert found == ()
+            assert "PRIVATE KEY" not in str(body)
+            assert apisix.secrets.seal(key, apisix.DEFAULT_KEYRING) in str(body)
+            assert canonical(document.key, body) == (body, ())
+
+    def test_what_expired_is_not_stored_any_more(self) -> None:
+        document = ssl("1")
+        assert canonical(document.key, document.body, now=NOW)[1] == ()
+        assert [problem.path for problem in canonical(document.key, document.body, now=NOW + 60 * DAY)[1]] == ["cert"]
 
     def test_what_is_wrong_is_not_stored(self) -> None:
         for key in (Key("otoroshi", "tcp-services", "a"), Key("apisix", "upstreams", "a"), Key("apisix", "x", "a")):

@@ -396,6 +396,9 @@ class EmbedTests(SynchronousTestCase):
         self.assertTrue(any(problem.startswith("tls") for problem in found), found)
         self.assertTrue(any(problem.startswith("rules[0].domain") for problem in found), found)
 
+    def test_terminating_tls_is_the_endpoints_business(self) -> None:
+        self.assertTrue(self.problems({"tls": "Enabled"})[0].startswith("tls: let your endpoint"))
+
     def test_targets_in_short(self) -> None:
         proxy = stream_proxy(Loop(), ["[::1]:80", "db:5432"])
         (upstream,) = proxy.serving.upstreams.values()

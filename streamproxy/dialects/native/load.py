@@ -119,7 +119,12 @@ class _Reader:
             store=store.settings(self._directory),
             stream_proxy=static,
             tls=evolve(tls, fallback_sni=fallback_sni).settings(self._directory),
-            resources=self._resources(static, limits, Vault.of(apisix.data_encryption.keyring, self._environ)),
+            resources=self._resources(
+                static,
+                limits,
+                Vault.of(apisix.data_encryption.keyring, self._environ),
+                client_ca=tls.client_ca is not None,
+            ),
             access_log=self._access_log(),
             metrics=metrics,
             limits=limits,
@@ -212,10 +217,12 @@ class _Reader:
         value = at(self._tree, path)
         return () if value is None else value
 
-    def _resources(self, static: tuple[StaticListener, ...], limits: Limits, vault: Vault) -> tuple[Document, ...]:
+    def _resources(
+        self, static: tuple[StaticListener, ...], limits: Limits, vault: Vault, *, client_ca: bool
+    ) -> tuple[Document, ...]:
         """The documents, seen to work with one another."""
         found = declared(self._tree.get("resources"), self._file, vault.keyring)
-        assembled = assemble(found.documents, static=static, limits=limits, vault=vault)
+        assembled = assemble(found.documents, static=static, limits=limits, vault=vault, client_ca=client_ca)
         self.problems += found.problems
         for each in assembled.problems:
             self.problems.append(each.problem if each.key is None else each.problem.under(found.paths[each.key]))

@@ -60,6 +60,11 @@ class Exposure:
     fallback: Route | None
     upstreams: tuple[Upstream, ...]
 
+    @property
+    def demands_certificates(self) -> bool:
+        """Do clients have to prove themselves?"""
+        return self.enabled and self.tls is TlsMode.TERMINATE and self.client_auth is not ClientAuth.NONE
+
     def merges_with(self, other: Exposure) -> bool:
         mine, theirs = (
             (exposure.address, exposure.tls, exposure.client_auth, exposure.starttls) for exposure in (self, other)

@@ -346,3 +346,21 @@ def test_both_places_can_complete_each_other() -> None:
         clients=config(text.replace("deployment", "plugins")).admin.clients,  # type: ignore[union-attr]
         allow=LOCAL,
     )
+
+
+def test_the_keyring() -> None:
+    text = "apisix: {data_encryption: {keyring: [qeddd145sfvddff3, '0123456789abcdefFEDCBA9876543210']}}"
+
+    assert config(text).keyring == (Secret("qeddd145sfvddff3"), Secret("0123456789abcdefFEDCBA9876543210"))
+    assert config("apisix: {data_encryption: {enable_encrypt_fields: true}}").keyring == ()
+    assert config("{}").keyring == ()
+
+
+def test_a_keyring_that_opens_nothing() -> None:
+    assert problems("apisix: {data_encryption: {keyring: []}}") == [
+        "apisix.data_encryption.keyring: expected one key at least"
+    ]
+    assert problems("apisix: {data_encryption: {keyring: [short, ä123456789abcdef]}}") == [
+        "apisix.data_encryption.keyring[0]: expected 16 or 32 ASCII characters, got 5 characters",
+        "apisix.data_encryption.keyring[1]: expected 16 or 32 ASCII characters, got 16 characters",
+    ]

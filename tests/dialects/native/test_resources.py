@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+from streamproxy.dialects.apisix.secrets import DEFAULT_KEYRING, seal
 from streamproxy.model import Document, Key
 
+from ...tls.pki import Authority
 from .reading import codes, config, problems
 
 SERVICE = "{id: %s, name: a, description: b, port: %d, rules: [{targets: [{host: 10.0.0.1}]}]}"
@@ -41,6 +45,29 @@ def test_documents_are_kept_as_they_are_and_say_where_they_are_from() -> None:
             origin=origin,
         ),
     )
+
+
+def test_certificates() -> None:
+    leaf = Authority.root("Root").issue("test.com")
+    ssl = {"sni": "test.com", "cert": leaf.pem.decode(), "key": leaf.key_pem.decode()}
+    text = json.dumps({"resources": {"ssls": [ssl, {**ssl, "id": "e", "key": "$env://KEY"}]}})
+
+    first, second = config(text, {"KEY": leaf.key_pem.decode()}).resources
+
+    assert (first.key, second.key) == (Key("apisix", "ssls", "arr_1"), Key("apisix", "ssls", "e"))
+    assert first.body == {**ssl, "key": seal(leaf.key_pem.decode(), DEFAULT_KEYRING)}, "an API shows what is in here"
+    assert second.body["key"] == "$env://KEY"
+    assert problems(text) == ['resources.ssls[1].key: the environment variable "KEY" is not set']
+
+
+def test_certificates_in_the_file_are_sealed_with_its_keyring() -> None:
+    leaf = Authority.root("Root").issue("test.com")
+    ring = ["0123456789abcdef", "qeddd145sfvddff3"]
+    old = seal(leaf.key_pem.decode(), ring[1:])
+    ssls = [{"sni": "test.com", "cert": leaf.pem.decode(), "key": key} for key in (leaf.key_pem.decode(), old)]
+    text = json.dumps({"apisix": {"data_encryption": {"keyring": ring}}, "resources": {"ssls": ssls}})
+
+    assert [document.body["key"] for document in config(text).resources] == [seal(leaf.key_pem.decode(), ring), old]
 
 
 def test_no_documents() -> None:
