@@ -113,11 +113,8 @@ def test_case_7_first_match_wins(proxy: Proxy, echoes: Echoes) -> None:
     assert says(proxy, service["port"], hello_bytes("a.example.com")) == "E1"
     swapped = proxy.put(f"/api/tcp/services/{service['id']}", {**service, "rules": [exact, wild]})
     assert swapped.status == 200, swapped
-    until(
-        lambda: says(proxy, service["port"], hello_bytes("a.example.com")) == "E2",
-        "the swapped rules were in force",
-        patience=1,
-    )
+    # Not within a second, but when it is answered.
+    assert says(proxy, service["port"], hello_bytes("a.example.com")) == "E2"
 
 
 def test_case_9_regex_fragments(proxy: Proxy, echoes: Echoes) -> None:
@@ -199,7 +196,7 @@ def test_case_24_a_disabled_service_does_not_listen(proxy: Proxy, echoes: Echoes
             "PATCH", f"/api/tcp/services/{service['id']}", [{"op": "replace", "path": "/enabled", "value": True}]
         )
         assert enable.status == 200, enable
-        until(lambda: says(proxy, service["port"], b"hi") == "E1", "the enabled service is served", patience=1)
+        assert says(proxy, service["port"], b"hi") == "E1"
         bystander.sendall(b"untouched")
         assert read_exactly(bystander, 9) == b"untouched"
 
