@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator, Set
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ..dialects.codec import bounded
 from ..errors import Problem
 from ..model import Certificate
 from ..tls import MaterialError
-from .certfiles import Files, Look, Stamp, load, look, printable, why
+from .certfiles import Files, Search, Stamps, load, printable, why
 
 STEPS = 10
 """Steps (looking at some files, or reading one certificate) before others have their turn."""
@@ -22,8 +22,8 @@ STEPS = 10
 PAUSE = 0.005
 """Seconds that the others have."""
 
-SECONDS_A_CERTIFICATE = 0.0002
-"""What each adds to the time between two looks, so that looking takes a percent or two of the processor at most."""
+SECONDS_A_CERTIFICATE = 0.0005
+"""What each adds to the time between two looks, so that looking takes some three percent of a processor at most."""
 
 
 @define
@@ -33,8 +33,8 @@ class _Held:
     not there. ``tried``: how they were when they were read. ``certificate``: the last in them that could be used.
     """
 
-    seen: tuple[Files, tuple[Stamp, Stamp]] | None = None
-    tried: tuple[Files, tuple[Stamp, Stamp]] | None = None
+    seen: tuple[Files, Stamps] | None = None
+    tried: tuple[Files, Stamps] | None = None
     certificate: Certificate | None = None
     problem: Problem | None = None
 
@@ -44,7 +44,7 @@ class CertificateDirectory:
     The certificates in and below the directory ``path``; :mod:`~streamproxy.control.certfiles` says which files these
     are. ``changed()`` is called when they have changed, or what is wrong with them.
 
-    It looks every ``interval`` seconds (with ten thousand certificates, every two more), and reads what has changed
+    It looks every ``interval`` seconds (with ten thousand certificates, five more), and reads what has changed
     when it has found the same twice, so that nobody reads a file that is half written. What cannot be used is a
     problem, and what these files held before stays; so does everything while a directory cannot be read. Certificates
     whose files are gone are gone too.
@@ -55,13 +55,12 @@ class CertificateDirectory:
     def __init__(self, path: Path, clock: IReactorTime, changed: Callable[[], None], interval: float = 0.5) -> None:
         self.certificates: tuple[Certificate, ...] = ()
         self.problems: tuple[Problem, ...] = ()
-        self._path = str(path)
+        self._search = Search(str(path))
         self._clock = clock
         self._changed = changed
         self._interval = interval
         self._held: dict[str, _Held] = {}
-        self._unseen: dict[str, str] = {}
-        self._round: Generator[None, None, None] | None = None
+        self._round: Iterator[None] | None = None
         self._next: IDelayedCall | None = None
 
     def load(self) -> None:
@@ -90,28 +89,39 @@ class CertificateDirectory:
                 self._round = turn
                 self._next.reset(PAUSE)
 
-    def _look(self, *, eager: bool) -> Generator[None, None, None]:
+    def _look(self, *, eager: bool) -> Iterator[None]:
         """Look at everything once. ``eager``: take what is there without seeing it twice, and tell nobody."""
-        seen = yield from look(self._path)
-        is_changed = seen.unseen != self._unseen
-        self._unseen = seen.unseen
-        for cert, now in seen.found.items():
-            held = self._held.setdefault(cert, _Held())
-            before, held.seen = held.seen, now
-            if (eager or before == now) and held.tried != now:
-                held.tried = now
-                _read(now[0], held)
-                is_changed = True
-                yield
-        if self._forget(seen, eager=eager) or is_changed:
+        before = self._search.unseen
+        present: set[str] = set()
+        is_changed = False
+        for found in self._search.look():
+            for files, stamps in found:
+                present.add(files.cert)
+                if self._meet(files, stamps, eager=eager):
+                    is_changed = True
+                    yield
+            yield
+        is_changed |= self._search.unseen != before
+        if self._forget(present, eager=eager) or is_changed:
             self._publish()
             if not eager:
                 self._changed()
 
-    def _forget(self, seen: Look, *, eager: bool) -> bool:
+    def _meet(self, files: Files, stamps: Stamps, *, eager: bool) -> bool:
+        """Whether these files were read."""
+        held = self._held.setdefault(files.cert, _Held())
+        now = files, stamps
+        before, held.seen = held.seen, now
+        if held.tried == now or not (eager or before == now):
+            return False
+        held.tried = now
+        _read(files, held)
+        return True
+
+    def _forget(self, present: Set[str], *, eager: bool) -> bool:
         """Whether there was anything to forget: what is not there for the second time."""
-        hidden = tuple(f"{directory}/" for directory in seen.unseen)
-        missing = [cert for cert in self._held if cert not in seen.found and not cert.startswith(hidden)]
+        hidden = tuple(f"{directory}/" for directory in self._search.unseen)
+        missing = [cert for cert in self._held if cert not in present and not cert.startswith(hidden)]
         for cert in missing:
             if eager or self._held[cert].seen is None:
                 del self._held[cert]
@@ -121,7 +131,7 @@ class CertificateDirectory:
 
     def _publish(self) -> None:
         held = [self._held[cert] for cert in sorted(self._held)]
-        unseen = (Problem(printable(path), "missing", words) for path, words in sorted(self._unseen.items()))
+        unseen = (Problem(printable(path), "missing", words) for path, words in sorted(self._search.unseen.items()))
         problems = bounded([*unseen, *(each.problem for each in held if each.problem is not None)])
         for problem in problems:
             if problem not in self.problems:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from ..model import Certificate
 from ..tls import MaterialError, key_pair, names_of, validity
@@ -22,7 +23,7 @@ MAX_ENTRIES = 100_000
 MAX_DEPTH = 2
 """How far below the directory files are looked for: ``live/a.example.com/fullchain.pem`` is two below."""
 
-STEP = 100
+STEP = 30
 """Certificates whose files are looked at in one step."""
 
 _SUFFIXES = (".crt", ".cert", ".pem")
@@ -38,6 +39,7 @@ _BELOW_REVISIONS = 1 << 62
 
 # Times of the last change of content and of status in nanoseconds, size, inode, device. ``None``: not to be seen.
 Stamp: TypeAlias = tuple[int, int, int, int, int] | None
+Stamps: TypeAlias = tuple[Stamp, Stamp]
 
 
 @frozen
@@ -47,57 +49,64 @@ class Files:
     cert: str
     key: str
 
-    def stamps(self) -> tuple[Stamp, Stamp]:
+    def stamps(self) -> Stamps:
         """Others when one of the files was written to, replaced, or made to link elsewhere."""
         first = _stamp(self.cert)
         return first, first if self.key == self.cert else _stamp(self.key)
 
 
-@define
-class Look:
+class Search:
     """
-    What was found: by the path of a certificate its files and how they are, and by the path of a directory why not
-    everything in it could be seen.
-    """
-
-    found: dict[str, tuple[Files, tuple[Stamp, Stamp]]] = field(factory=dict)
-    unseen: dict[str, str] = field(factory=dict)
-    entries: int = 0
-
-
-def look(root: str) -> Generator[None, None, Look]:
-    """
-    Everything in and below ``root`` that looks like a certificate. It takes some ten microseconds a file, so this
-    pauses after every :data:`STEP` of them, and after every directory.
+    Looks through the directory ``root`` and what is below it, again and again.
 
     Certificates are in ``NAME.crt``, ``NAME.cert`` or ``NAME.pem``, their keys in ``NAME.key`` or in the same file;
     or, as certbot and Kubernetes have it, in ``fullchain.pem`` with ``privkey.pem`` and in ``tls.crt`` with
     ``tls.key``. Names that begin with a dot are not looked at.
+
+    ``unseen``, after a look, has the paths of directories not everything in which could be seen, and why not.
     """
-    seen = Look()
-    directories = [(root, 0)]
-    while directories:
-        directory, depth = directories.pop()
-        try:
-            names, below = _listed(directory, MAX_ENTRIES - seen.entries)
-        except OSError as error:
-            seen.unseen[directory] = why(error)
-            continue
-        seen.entries += len(names) + len(below)
-        if seen.entries >= MAX_ENTRIES:
-            seen.unseen[root] = f"{MAX_ENTRIES} files and directories, or more, are too many"
-            directories.clear()
-        if depth == 0 and below >= _CERTBOT:
-            names, below = set(), {"live"}
-        if depth < MAX_DEPTH:
-            directories += [(f"{directory}/{name}", depth + 1) for name in sorted(below, reverse=True)]
-        for number, (cert, key) in enumerate(together(names), 1):
-            files = Files(f"{directory}/{cert}", f"{directory}/{key}")
-            seen.found[files.cert] = files, files.stamps()
-            if number % STEP == 0:
-                yield
-        yield
-    return seen
+
+    def __init__(self, root: str) -> None:
+        self.unseen: dict[str, str] = {}
+        self._root = root
+        # The names in each directory and what they make: this seldom changes, and takes the longest to find out.
+        self._known: dict[str, tuple[set[str], tuple[Files, ...]]] = {}
+
+    def look(self) -> Iterator[list[tuple[Files, Stamps]]]:
+        """
+        All files that look as if they were of certificates, and how they are, a few at a time: each takes some ten
+        microseconds. Sometimes there are none, so that who asks can pause.
+        """
+        known, self._known = self._known, {}
+        unseen: dict[str, str] = {}
+        entries = 0
+        directories = [(self._root, 0)]
+        while directories:
+            directory, depth = directories.pop()
+            names: set[str] = set()
+            below: set[str] = set()
+            try:
+                for _ in _listed(directory, MAX_ENTRIES - entries, names, below):
+                    yield []
+            except OSError as error:
+                unseen[directory] = why(error)
+                continue
+            entries += len(names) + len(below)
+            if entries >= MAX_ENTRIES:
+                unseen[self._root] = f"{MAX_ENTRIES} files and directories, or more, are too many"
+                directories.clear()
+            if depth == 0 and below >= _CERTBOT:
+                names, below = set(), {"live"}
+            if depth < MAX_DEPTH:
+                directories += [(f"{directory}/{name}", depth + 1) for name in sorted(below, reverse=True)]
+            before, files = known.get(directory, (None, ()))
+            if before != names:
+                files = tuple(Files(f"{directory}/{cert}", f"{directory}/{key}") for cert, key in together(names))
+            self._known[directory] = names, files
+            for start in range(0, len(files), STEP):
+                yield [(each, each.stamps()) for each in files[start : start + STEP]]
+            yield []
+        self.unseen = unseen
 
 
 def together(names: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -169,17 +178,14 @@ def why(error: OSError) -> str:
     return error.strerror or "it cannot be read"
 
 
-def _listed(directory: str, most: int) -> tuple[set[str], set[str]]:
-    """The names of files and of directories in it, ``most`` of them at most."""
-    names: set[str] = set()
-    below: set[str] = set()
+def _listed(directory: str, most: int, names: set[str], below: set[str]) -> Iterator[None]:
+    """Add the names of files and of directories in it, ``most`` of them at most; pauses now and then."""
     with os.scandir(directory) as entries:
-        for entry in entries:
-            if len(names) + len(below) == most:
-                break
+        for number, entry in enumerate(islice(entries, most), 1):
             if not entry.name.startswith("."):
                 (below if _is_directory(entry) else names).add(entry.name)
-    return names, below
+            if number % (20 * STEP) == 0:
+                yield
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 from twisted.logger import Logger
 
-from ..dialects.assemble import Assembled, DocumentProblem, Vault, assemble
+from ..dialects.assemble import Assembled, DocumentProblem, Vault, assemble, sealed
 from ..errors import InvalidConfiguration, Problem, ReadOnlyDocument
 from ..interfaces import ConfigStore, Loaded, Outcome
 from ..model import Change, Config, Delete, Document, Key, Put, Snapshot
@@ -95,7 +95,7 @@ class LiveConfiguration:
     def change(
         self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
     ) -> Deferred[Outcome]:
-        return self._lock.run(self._change, tuple(changes), author, reason, expect)
+        return self._lock.run(self._change, tuple(map(self._sealed, changes)), author, reason, expect)
 
     @inlineCallbacks
     def _change(
@@ -112,6 +112,10 @@ class LiveConfiguration:
             loaded.revision,
             tuple(None if isinstance(change, Delete) else stored.get(change.key) for change in changes),
         )
+
+    def _sealed(self, change: Change) -> Change:
+        """No private key gets into a store, whoever writes it."""
+        return Put(change.key, sealed(change.key, change.body, self._vault)) if isinstance(change, Put) else change
 
     def _refuse_read_only(self, change: Change) -> None:
         known = self._documents.get(change.key)

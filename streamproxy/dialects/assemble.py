@@ -32,7 +32,7 @@ from .claims import Claims
 from .memo import Memo
 from .part import DocumentProblem, Part
 
-__all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "Vault", "assemble", "canonical"]
+__all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "Vault", "assemble", "canonical", "sealed"]
 
 DEFAULT_LIMITS: Final = Limits()
 DEFAULT_VAULT: Final = Vault()
@@ -100,6 +100,11 @@ def canonical(key: Key, body: object, *, vault: Vault = DEFAULT_VAULT, now: floa
     """
     kind = KINDS.get((key.dialect, key.kind))
     return (None, (_unknown_kind(key),)) if kind is None else kind.canonical(key, body, vault, now)
+
+
+def sealed(key: Key, body: Mapping[str, Json], vault: Vault) -> Mapping[str, Json]:
+    """``body`` with the private keys sealed that stand in it in the clear, whatever else may be wrong with it."""
+    return apisix.sealed(key.kind, body, vault.keyring) if key.dialect == "apisix" else body
 
 
 def _unknown_kind(key: Key) -> Problem:

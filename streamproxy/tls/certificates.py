@@ -133,7 +133,7 @@ def _in_words(claim: str) -> str:
 
 
 def _why_behind(certificate: Certificate, winner: Certificate) -> str:
-    return f"{winner.id} {'is newer' if winner.serial > certificate.serial else 'comes first'}"
+    return f"{winner.id} comes before it"
 
 
 def _trouble(certificate: Certificate, now: float) -> str:

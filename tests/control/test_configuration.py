@@ -11,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamproxy.control.configuration import LiveConfiguration
 from streamproxy.control.store.memory import MemoryStore
 from streamproxy.errors import InvalidConfiguration, Problem, ReadOnlyDocument, RevisionConflict
-from streamproxy.model import Config, Delete, Document, Key, Put, Snapshot
+from streamproxy.model import Config, Delete, Document, Key, Put, Secret, Snapshot
+
+from ..tls.pki import Authority
 
 
 def service(port: int = 5432, **more: Any) -> dict[str, Any]:
@@ -155,3 +157,57 @@ class ConfigurationTests(SynchronousTestCase):
         self.successResultOf(configuration.start())
         self.assertEqual(len(applied), 1)
         self.assertIsNotNone(configuration.snapshot.upstreams)
+
+
+class CertificateTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.leaf = Authority.root("Root").issue("test.com")
+        self.private = self.leaf.key_pem.decode()
+        self.key = Key("apisix", "ssls", "1")
+        self.applied: list[Snapshot] = []
+
+    def started(self, config: Config = Config("proxy.yaml"), **options: Any) -> LiveConfiguration:
+        configuration = LiveConfiguration(MemoryStore(), config, self.applied.append, **options)
+        self.successResultOf(configuration.start())
+        return configuration
+
+    def put(self, configuration: LiveConfiguration, private: str) -> Document:
+        body: dict[str, Any] = {"sni": "test.com", "cert": self.leaf.pem.decode(), "key": private}
+        (stored,) = self.successResultOf(configuration.change([Put(self.key, body)], author="tester")).documents
+        assert stored is not None
+        return stored
+
+    def served(self) -> list[Any]:
+        return [certificate.pairs for certificate in self.applied[-1].certificates]
+
+    def test_no_private_key_is_stored_whoever_writes_it(self) -> None:
+        stored = self.put(self.started(), self.private)
+        self.assertNotIn("PRIVATE KEY", str(stored))
+        self.assertEqual(self.served(), [(self.leaf.pair,)])
+        self.assertEqual(self.applied[-1].certificates[0].serial, 1)
+
+    def test_references_are_to_the_environment_it_is_given(self) -> None:
+        stored = self.put(self.started(environ={"KEY": self.private}), "$env://KEY")
+        self.assertEqual(stored.body["key"], "$env://KEY")
+        self.assertEqual(self.served(), [(self.leaf.pair,)])
+
+    def test_a_new_keyring_is_in_force_with_the_file(self) -> None:
+        configuration = self.started()
+        self.put(configuration, self.private)
+        vault = configuration.vault
+        configuration.reload(Config("proxy.yaml"))
+        self.assertIs(configuration.vault, vault)
+
+        configuration.reload(Config("proxy.yaml", keyring=(Secret("0123456789abcdef"),)))
+
+        self.assertEqual(self.served(), [])
+        self.assertEqual(
+            [str(problem) for problem in configuration.problems()],
+            ["apisix:ssls/1.key: failed to decrypt previous encrypted key"],
+        )
+        configuration.reload(Config("proxy.yaml", keyring=(Secret("0123456789abcdef"), Secret("qeddd145sfvddff3"))))
+        self.assertEqual(self.served(), [(self.leaf.pair,)])
+
+    def test_what_is_wrong_with_files_is_told_too(self) -> None:
+        problem = Problem("/etc/certs/a.pem", "bad_value", "the certificate cannot be read")
+        self.assertEqual(self.started(more_problems=lambda: (problem,)).problems(), (problem,))

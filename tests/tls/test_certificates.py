@@ -199,8 +199,8 @@ class TestExplain:
         assert told == [
             ("newest", "a.example.com", False, "valid only from 2023-11-16"),
             ("winner", "a.example.com", True, "exact name"),
-            ("second", "a.example.com", False, "winner comes first"),
-            ("wild", "a.example.com", False, "winner is newer"),
+            ("second", "a.example.com", False, "winner comes before it"),
+            ("wild", "a.example.com", False, "winner comes before it"),
             ("expired", "a.example.com", False, "expired on 2023-11-09"),
             ("wild", "*.example.com", False, "exact name is more specific"),
             ("every", "*", False, "exact name is more specific"),
