@@ -22,11 +22,10 @@ from ..model import (
     TlsSettings,
 )
 from ..relay.termination import Terminator
-from ..tls import CertificateIndex, MaterialError, certificates, describe, validity
-from ..tls.material import MAX_PEM, UNREADABLE, read_certificate
+from ..tls import CertificateIndex, MaterialError, certificates, crls, describe, validity
+from ..tls.material import UNREADABLE, read_certificate
 from .certdir import CertificateDirectory
-from .certfiles import read, why
-from .filewatch import FileWatch
+from .pemfile import PemFile
 
 
 class CertificateKeeper:
@@ -48,8 +47,8 @@ class CertificateKeeper:
         self._objects: tuple[Certificate, ...] = ()
         self._served: tuple[Certificate, ...] = ()
         self._directory: CertificateDirectory | None = None
-        self._authorities: FileWatch | None = None
-        self._authorities_problem: Problem | None = None
+        self._authorities: PemFile | None = None
+        self._revoked: PemFile | None = None
         self._is_started = False
         self._describe = Memo(_leaf)
         self.reload(settings)
@@ -77,7 +76,9 @@ class CertificateKeeper:
         if settings.certificates != before.certificates:
             self._open_directory(settings.certificates)
         if settings.client_ca != before.client_ca:
-            self._open_authorities(settings.client_ca)
+            self._authorities = self._follow(self._authorities, "tls.client_ca", settings.client_ca, self._trust)
+        if settings.client_crl != before.client_crl:
+            self._revoked = self._follow(self._revoked, "tls.client_crl", settings.client_crl, self._revoke)
         if settings.fallback_sni != before.fallback_sni:
             self._index()
         self._serve()
@@ -86,7 +87,8 @@ class CertificateKeeper:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the files."""
-        found = () if self._authorities_problem is None else (self._authorities_problem,)
+        files = (file.problem for file in (self._authorities, self._revoked) if file is not None)
+        found = tuple(problem for problem in files if problem is not None)
         return found if self._directory is None else (*found, *self._directory.problems)
 
     def certificates(self) -> tuple[CertificateStatus, ...]:
@@ -108,8 +110,8 @@ class CertificateKeeper:
 
     # Inside
 
-    def _followers(self) -> list[CertificateDirectory | FileWatch]:
-        return [each for each in (self._directory, self._authorities) if each is not None]
+    def _followers(self) -> list[CertificateDirectory | PemFile]:
+        return [each for each in (self._directory, self._authorities, self._revoked) if each is not None]
 
     def _open_directory(self, path: str | None) -> None:
         if self._directory is not None:
@@ -121,30 +123,27 @@ class CertificateKeeper:
             if self._is_started:
                 self._directory.start()
 
-    def _open_authorities(self, path: str | None) -> None:
-        if self._authorities is not None:
-            self._authorities.stop()
-        self._authorities = self._authorities_problem = None
-        self._terminator.client_ca = ()
-        if path is not None:
-            self._authorities = FileWatch(self._clock, [Path(path)], self._read_authorities)
-            self._read_authorities()
-            if self._is_started:
-                self._authorities.start()
+    def _follow(
+        self, before: PemFile | None, name: str, path: str | None, use: Callable[[bytes | None], None]
+    ) -> PemFile | None:
+        """Follow another file in place of the one before, or none."""
+        if before is not None:
+            before.stop()
+        if path is None:
+            use(b"")
+            return None
+        # Until the file has been read nothing is known, which is not the same as nothing.
+        use(None)
+        file = PemFile(self._clock, name, path, use)
+        if self._is_started:
+            file.start()
+        return file
 
-    def _read_authorities(self) -> None:
-        path = self._settings.client_ca or ""
-        try:
-            self._terminator.client_ca = certificates(read(path, MAX_PEM))
-        except MaterialError as error:
-            problem = Problem("tls.client_ca", "bad_value", f"{path}: {error}")
-        except OSError as error:
-            problem = Problem("tls.client_ca", "missing", f"{path} cannot be read: {why(error)}")
-        else:
-            self._authorities_problem = None
-            return
-        self._authorities_problem = problem
-        self._log.error("{problem}", problem=problem)
+    def _trust(self, pem: bytes | None) -> None:
+        self._terminator.client_ca = certificates(pem) if pem else ()
+
+    def _revoke(self, pem: bytes | None) -> None:
+        self._terminator.client_crls = None if pem is None else crls(pem) if pem else ()
 
     def _serve(self) -> None:
         files = () if self._directory is None else self._directory.certificates

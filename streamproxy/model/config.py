@@ -103,11 +103,15 @@ class StaticListener:
 
 @frozen
 class TlsSettings:
-    """``certificates`` is a directory of PEM files, ``client_ca`` a PEM file; both absolute."""
+    """
+    ``certificates`` is a directory of PEM files; ``client_ca`` (who vouches for clients) and ``client_crl`` (whom they
+    have revoked) are PEM files. All absolute.
+    """
 
     certificates: str | None = None
     client_ca: str | None = None
     fallback_sni: str | None = None
+    client_crl: str | None = None
 
 
 @frozen

@@ -6,7 +6,7 @@ import time
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 
-from ..model import Ended
+from ..model import Ended, PeerIdentity, TlsFacts
 
 
 def json_line(record: Ended) -> str:
@@ -28,7 +28,8 @@ def json_line(record: Ended) -> str:
         f',"owner":{quoted(record.owner)},"revision":{record.revision},"route":{_text(record.route)}'
         f',"upstream":{_text(record.upstream)},"node":{_text(record.node)},"attempts":{record.attempts}'
         f',"sniff_time":{_seconds(record.sniff_time)},"connect_time":{_seconds(record.connect_time)}'
-        f',"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}}}'
+        f',"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
+        f',"handshake":{_handshake(facts.handshake)}}}'
     )
 
 
@@ -41,6 +42,25 @@ def utc(seconds: float) -> str:
 @lru_cache(maxsize=1024)
 def _utc_second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _handshake(facts: TlsFacts | None) -> str:
+    if facts is None:
+        return "null"
+    return (
+        f'{{"version":{quoted(facts.version)},"cipher":{quoted(facts.cipher)},"alpn":{_text(facts.alpn)}'
+        f',"resumed":{"true" if facts.resumed else "false"},"client":{_client(facts.client)}}}'
+    )
+
+
+def _client(client: PeerIdentity | None) -> str:
+    if client is None:
+        return "null"
+    # A serial number may have 160 bits, more than readers of JSON take for a number.
+    return (
+        f'{{"subject":{quoted(client.subject)},"sans":[{",".join(map(quoted, client.sans))}]'
+        f',"fingerprint":{quoted(client.fingerprint)},"serial":"{client.serial:x}"}}'
+    )
 
 
 def _text(value: str | None) -> str:

@@ -37,13 +37,15 @@ class Terminator:
     """
     What all listeners that terminate TLS share. ``index`` may be replaced at any time: the next handshake uses the new
     one, and nothing that is open notices. ``client_ca`` (DER) are those who vouch for clients where a certificate names
-    nobody of its own. ``now`` is seconds since the epoch.
+    nobody of its own, ``client_crls`` (DER) whom they have revoked: ``None`` where that should be known and is not.
+    ``now`` is seconds since the epoch.
     """
 
     def __init__(self, contexts: Contexts, now: Callable[[], float]) -> None:
         self.contexts = contexts
         self.index = CertificateIndex(())
         self.client_ca: tuple[bytes, ...] = ()
+        self.client_crls: tuple[bytes, ...] | None = ()
         self._now = now
 
     def select(self, name: str | None) -> Selection:
@@ -57,8 +59,11 @@ class Terminator:
         """
         if selection.certificate is None:
             raise MaterialError(selection.why)
-        ca = self.client_ca if listener.client_auth is not ClientAuth.NONE else ()
-        demanded = ClientVerification(listener.client_auth, ca)
+        demanded = ClientVerification()
+        if listener.client_auth is not ClientAuth.NONE:
+            if self.client_crls is None:
+                raise MaterialError("the revocation lists of tls.client_crl cannot be read")
+            demanded = ClientVerification(listener.client_auth, self.client_ca, crls=self.client_crls)
         alpn = tuple(protocol for protocol in _INSISTENT if protocol in offered)
         return self.contexts.server(server_policy(selection.certificate, demanded, alpn))
 

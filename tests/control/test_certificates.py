@@ -313,3 +313,29 @@ class TestWhatIsShown:
         assert keeper.certificate_for(None).certificate == keeper.certificates()[0]
         nobody = keeper.certificate_for("example.org")
         assert (nobody.certificate, nobody.why, nobody.candidates) == (None, "no certificate for example.org", ())
+
+
+class TestRevocationLists:
+    def lists(self, scene: Scene) -> int | None:
+        crls = scene.terminator.client_crls
+        return None if crls is None else len(crls)
+
+    def test_they_are_followed(self, scene: Scene, tmp_path: Path) -> None:
+        path = tmp_path / "revoked.pem"
+        authority = Authority.root("who vouches")
+        assert self.lists(scene) == 0
+        path.write_bytes(authority.revoke(authority.issue("gone")))
+        keeper = scene.keeper(TlsSettings(client_crl=str(path)))
+        assert self.lists(scene) == 1
+        assert keeper.problems() == ()
+        keeper.reload(TlsSettings())
+        assert self.lists(scene) == 0
+
+    @pytest.mark.parametrize("content", [None, b"", b"no list"])
+    def test_not_knowing_is_not_the_same_as_none(self, scene: Scene, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "revoked.pem"
+        if content is not None:
+            path.write_bytes(content)
+        keeper = scene.keeper(TlsSettings(client_crl=str(path)))
+        assert self.lists(scene) is None
+        assert [problem.path for problem in keeper.problems()] == ["tls.client_crl"]

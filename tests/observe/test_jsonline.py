@@ -6,11 +6,11 @@ import json
 from datetime import datetime, timezone
 
 import pytest
-from attrs import fields
+from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproxy.model import Ended, Ending, Facts
+from streamproxy.model import Ended, Ending, Facts, PeerIdentity, TlsFacts
 from streamproxy.observe.jsonline import json_line, utc
 
 from .records import BARE, RECORD, record
@@ -44,6 +44,7 @@ def test_everything_that_is_known_is_there() -> None:
         "connect_time": 0.0025,
         "bytes_in": 10,
         "bytes_out": 20,
+        "handshake": None,
     }
 
 
@@ -62,9 +63,24 @@ def test_no_field_of_a_record_is_forgotten() -> None:
 def test_what_is_not_known_is_null() -> None:
     line = json.loads(json_line(BARE))
     assert {name for name, value in line.items() if value is None} == {
-        "sni", "http_host", "route", "upstream", "node", "sniff_time", "connect_time"
+        "sni", "http_host", "route", "upstream", "node", "sniff_time", "connect_time", "handshake"
     }  # fmt: skip
     assert (line["transport"], line["alpn"], line["tls"]) == ("udp", [], False)
+
+
+def test_what_a_handshake_agreed_on() -> None:
+    handshake = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", "h2", resumed=True)
+    line = json.loads(json_line(record(handshake=handshake)))
+    agreed = {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "alpn": "h2", "resumed": True, "client": None}
+    assert line["handshake"] == agreed
+    client = PeerIdentity('CN="you"', ("DNS:a.example.com",), "ab" * 32, 1 << 150)
+    line = json.loads(json_line(record(handshake=evolve(handshake, client=client))))
+    assert line["handshake"]["client"] == {
+        "subject": 'CN="you"',
+        "sans": ["DNS:a.example.com"],
+        "fingerprint": "ab" * 32,
+        "serial": f"{1 << 150:x}",
+    }
 
 
 @given(st.text(), st.lists(st.text(), max_size=3), st.sampled_from(Ending))

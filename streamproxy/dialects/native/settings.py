@@ -121,12 +121,15 @@ class StoreSection:
 class TlsSection:
     certificates: PathText | None = None
     client_ca: PathText | None = None
+    client_crl: PathText | None = None
     fallback_sni: ServerName | None = None
 
     def settings(self, directory: Path) -> TlsSettings:
-        certificates = None if self.certificates is None else resolved(directory, self.certificates)
-        client_ca = None if self.client_ca is None else resolved(directory, self.client_ca)
-        return TlsSettings(certificates, client_ca, self.fallback_sni)
+        certificates, client_ca, client_crl = (
+            None if path is None else resolved(directory, path)
+            for path in (self.certificates, self.client_ca, self.client_crl)
+        )
+        return TlsSettings(certificates, client_ca, self.fallback_sni, client_crl)
 
 
 @frozen
