@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..balance import Pools
-from ..observe.sessions import SessionTable, Tally
+from ..observe.sessions import SessionTable
 from ..tls import Contexts
 from .deadlines import Deadlines
 from .dial import Dialler
@@ -67,7 +67,7 @@ class Engine:
         self._target: dict[float, Deadlines[TargetHandshake]] = {}
         self._ask: dict[float, Deadlines[TargetAsk]] = {}
 
-    def admits(self, client: str, limits: Limits, tally: Tally) -> str:
+    def admits(self, client: str, limits: Limits) -> str:
         """May this client open one more session? Empty if so, else the limit it met."""
         most = self.max_sessions if limits.max_sessions is None else limits.max_sessions
         if len(self.table) >= most:

@@ -93,7 +93,7 @@ class StreamProxyFactory:
         return SocketLeg(self.engine.reactor, sock)
 
     def _admit(self, client: str) -> bool:
-        met = self.engine.admits(client, self.serving.limits, self.tally)
+        met = self.engine.admits(client, self.serving.limits)
         if met:
             self.refused[met] = self.refused.get(met, 0) + 1
         return not met
