@@ -18,7 +18,20 @@ from .config import (
 from .document import Change, Delete, Document, Json, Key, Put
 from .ending import Ended, Ending
 from .facts import FactKind, Facts
-from .listener import Listener
+from .health import (
+    ActiveCheck,
+    Checks,
+    Counters,
+    NodeHealth,
+    NodeStatus,
+    PassiveCheck,
+    Probe,
+    Report,
+    Thresholds,
+    UpstreamStatus,
+)
+from .listener import Listener, ProxyAccept
+from .plugin import PluginUse
 from .route import Decision, Match, NamePattern, Network, Order, PatternKind, Route, Routing
 from .settings import Limits
 from .snapshot import Snapshot
@@ -43,11 +56,11 @@ from .tls import (
     TlsMode,
     TlsVersion,
 )
-from .upstream import Node, Policy, Timeouts, Upstream
+from .upstream import HashKey, Node, Policy, Timeouts, Upstream
 
 __all__ = [
-    "STARTTLS",
     "AccessLogSettings",
+    "ActiveCheck",
     "Address",
     "AdminClient",
     "AdminKey",
@@ -58,10 +71,12 @@ __all__ = [
     "CertificateChoice",
     "CertificateStatus",
     "Change",
+    "Checks",
     "ClientAuth",
     "ClientPolicy",
     "ClientVerification",
     "Config",
+    "Counters",
     "Decision",
     "Delete",
     "Document",
@@ -69,6 +84,7 @@ __all__ = [
     "Ending",
     "FactKind",
     "Facts",
+    "HashKey",
     "Json",
     "Key",
     "KeyPair",
@@ -82,20 +98,29 @@ __all__ = [
     "NamePattern",
     "Network",
     "Node",
+    "NodeHealth",
+    "NodeStatus",
     "Order",
+    "PassiveCheck",
     "PatternKind",
     "PeerIdentity",
+    "PluginUse",
+    "ProxyAccept",
     "Policy",
+    "Probe",
     "Put",
+    "Report",
     "Role",
     "Route",
     "Routing",
+    "STARTTLS",
     "Secret",
     "ServerPolicy",
     "Snapshot",
     "StaticListener",
     "StoreSettings",
     "StoreType",
+    "Thresholds",
     "Timeouts",
     "TlsFacts",
     "TlsMode",
@@ -103,5 +128,6 @@ __all__ = [
     "TlsVersion",
     "Transport",
     "Upstream",
+    "UpstreamStatus",
     "canonical_interface",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .facts import Facts
 
@@ -23,6 +24,7 @@ class Ending(enum.Enum):
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     HANDSHAKE_FAILED = "handshake_failed"
     NO_ROUTE = "no_route"
+    REJECTED = "rejected"
     NO_NODE = "no_node"
     CONNECT_TIMEOUT = "connect_timeout"
     CONNECT_FAILED = "connect_failed"
@@ -40,7 +42,8 @@ class Ended:
     One ended session. Times are seconds: ``started`` since the epoch, the rest lengths of phases, ``None`` where the
     session did not get that far. ``bytes_in`` went from the client to the target, ``bytes_out`` the other way.
     ``node`` is the label of the last node that was tried; ``detail`` says more than ``ending`` (an errno's text, why
-    the first bytes could not be read).
+    the first bytes could not be read). ``code`` is the status a plugin rejected it with (``REJECTED``), ``variables``
+    what plugins found out about it (``mqtt_client_id``).
     """
 
     id: str
@@ -59,3 +62,5 @@ class Ended:
     bytes_in: int = 0
     bytes_out: int = 0
     attempts: int = 0
+    code: int | None = None
+    variables: Mapping[str, str] = field(factory=dict)

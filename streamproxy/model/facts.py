@@ -24,6 +24,9 @@ class Facts:
     lower-case A-labels without trailing dot, ``None`` when the client named nothing or nothing was read.
     ``tls`` says whether the client opened with a TLS ClientHello; ``alpn`` are the protocols it offered. ``handshake``
     is what was agreed on where we terminate TLS, the client's verified certificate included.
+
+    Where a PROXY protocol header came first, ``claimed`` is the client it names; if its sender is trusted, that is
+    ``peer`` too (and ``local`` what it names there), and ``via`` is the sender. ``tlvs`` are the header's, by type.
     """
 
     listener: ListenAddress
@@ -34,6 +37,9 @@ class Facts:
     alpn: tuple[str, ...] = ()
     http_host: str | None = None
     handshake: TlsFacts | None = None
+    claimed: Address | None = None
+    via: Address | None = None
+    tlvs: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def name(self) -> str | None:

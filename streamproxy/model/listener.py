@@ -7,7 +7,20 @@ from attrs import frozen
 from .address import ListenAddress
 from .document import Key
 from .facts import FactKind
+from .route import Network
 from .tls import ClientAuth, TlsMode
+
+
+@frozen
+class ProxyAccept:
+    """
+    A PROXY protocol header, version 1 or 2, stands before everything else. The address in it is adopted from senders
+    in ``trusted`` only; from others it is read and noted. Where it is not ``required``, only trusted senders may send
+    one, and need not.
+    """
+
+    trusted: tuple[Network, ...] = ()
+    required: bool = True
 
 
 @frozen
@@ -17,6 +30,7 @@ class Listener:
     bytes; what is learnt is this, as far as the routing looks at it. ``owner`` is for people
     (``otoroshi:tcp-services/pg``, ``stream_proxy.tcp[0]``), ``documents`` are the documents behind it. ``starttls``
     names the protocol in which clients ask for TLS where its server speaks first (``smtp``, ``imap``, ``pop3``).
+    ``proxy_in`` says whose PROXY protocol headers are read, ``proxy_out`` is the version sent to targets (0: none).
     """
 
     address: ListenAddress
@@ -27,3 +41,5 @@ class Listener:
     client_auth: ClientAuth = ClientAuth.NONE
     sniff: frozenset[FactKind] = frozenset()
     starttls: str = ""
+    proxy_in: ProxyAccept | None = None
+    proxy_out: int = 0

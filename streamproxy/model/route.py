@@ -8,6 +8,9 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .document import Key
+from .plugin import PluginUse
+
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -51,12 +54,18 @@ class Match:
 class Route:
     """
     ``id`` is unique in its routing and tells people where it stands
-    (``otoroshi:tcp-services/pg rules[0]``). ``upstream`` names an upstream of the snapshot.
+    (``otoroshi:tcp-services/pg rules[0]``). ``upstream`` names an upstream of the snapshot; where it is empty, a plugin
+    has to name one. ``plugins`` are asked in their order. ``document`` is where the route is from, ``service`` the id
+    of the service it leads through, ``name`` what its author calls it (both empty where there is none).
     """
 
     id: str
     match: Match
     upstream: str
+    plugins: tuple[PluginUse, ...] = ()
+    document: Key | None = None
+    service: str = ""
+    name: str = ""
 
 
 class Order(enum.Enum):

@@ -105,7 +105,8 @@ class ClientPolicy:
     """
     Everything a client's side of a handshake follows from. ``server_name`` is sent (unless it is an address) and
     verified; ``send_name`` replaces what is sent, where the two differ. ``ca``: who is trusted (DER); empty trusts the
-    system's. ``pair``: what is shown to a server that asks.
+    system's. ``pair``: what is shown to a server that asks. Where it does ``follow_client``, the name the session's
+    client asked for, if it did, takes the place of both names.
     """
 
     server_name: str
@@ -115,6 +116,7 @@ class ClientPolicy:
     pair: KeyPair | None = None
     minimum: TlsVersion = TlsVersion.TLS1_2
     alpn: tuple[str, ...] = ()
+    follow_client: bool = False
 
 
 @frozen

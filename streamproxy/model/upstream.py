@@ -6,13 +6,31 @@ import enum
 
 from attrs import frozen
 
+from .health import Checks
 from .tls import ClientPolicy
 
 
 class Policy(enum.Enum):
-    """How a node is chosen."""
+    """
+    How a node is chosen: in turn by weight; by a hash of something the session has; the least loaded for its weight;
+    the one that lately answered fastest.
+    """
 
     ROUND_ROBIN = "roundrobin"
+    CHASH = "chash"
+    LEAST_CONN = "least_conn"
+    EWMA = "ewma"
+
+
+@frozen
+class HashKey:
+    """
+    What a session is hashed by: the variable ``text``, or where ``combined`` a text with ``$variables`` in it. A
+    session without it is hashed by its client's address.
+    """
+
+    text: str
+    combined: bool = False
 
 
 @frozen
@@ -53,7 +71,8 @@ class Timeouts:
 class Upstream:
     """
     ``id`` is unique in its snapshot. ``retries`` is how many other nodes a failed connect is tried on (``None``: every
-    other node once), ``retry_timeout`` bounds them all together in seconds (0: no bound).
+    other node once), ``retry_timeout`` bounds them all together in seconds (0: no bound). ``hash_key`` is for
+    ``CHASH``. ``max_sessions`` is how many may be open to one node at a time (``None``: any number).
     """
 
     id: str
@@ -62,3 +81,6 @@ class Upstream:
     retries: int | None = None
     retry_timeout: float = 0.0
     timeouts: Timeouts = Timeouts()
+    hash_key: HashKey | None = None
+    checks: Checks | None = None
+    max_sessions: int | None = None

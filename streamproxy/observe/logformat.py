@@ -31,6 +31,7 @@ _STATUS: Mapping[Ending, str] = {
     Ending.SNIFF_FAILED: "400",
     Ending.HANDSHAKE_FAILED: "500",
     Ending.NO_ROUTE: "001",
+    Ending.REJECTED: "001",
     Ending.NO_NODE: "502",
     Ending.CONNECT_TIMEOUT: "502",
     Ending.CONNECT_FAILED: "502",
