@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from . import __version__
-from .dialects.assemble import assemble
-from .dialects.native import load_config
+from .dialects.assemble import Vault, assemble, canonical
+from .dialects.native import Catalogue, load_config
+from .dialects.native.standalone import Check, Documents, load_documents
 from .errors import InvalidConfiguration
 from .model import AdminSettings, Config, Role, StoreType
 
@@ -45,28 +46,67 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(arguments: argparse.Namespace) -> int:
     file: str = arguments.file
+    # Finding plugins takes Twisted, and saying what is to be typed does not.
+    from .plugins.discovery import catalogue
+
     try:
-        config = load_config(file, os.environ)
+        config = load_config(file, os.environ, catalogue)
+        documents = _documents(config, catalogue)
     except InvalidConfiguration as error:
         for problem in error.problems:
             print(_printable(str(problem)), file=sys.stderr)
         return 1
+    for item in documents.dropped:
+        print(_printable(str(item)), file=sys.stderr)
+    if documents.dropped:
+        return 1
     print(f"{_printable(file)} is fine")
-    for name, value in _summary(config):
+    for name, value in _summary(config, documents, catalogue):
         print(f"  {name:<10} {_printable(value)}")
     return 0
 
 
-def _summary(config: Config) -> Iterator[tuple[str, str]]:
-    snapshot = assemble(config.resources, static=config.stream_proxy, limits=config.limits).snapshot
+def _documents(config: Config, catalogue: Catalogue) -> Documents:
+    """What the file of documents beside the configuration holds, where there is to be one."""
+    if config.documents_path is None:
+        return Documents()
+    vault = Vault.of(config.keyring, os.environ)
+
+    def checking(names: tuple[str, ...] | None) -> Check:
+        plugins = catalogue(config.stream_plugins if names is None else names)
+        return lambda key, body: canonical(key, body, vault=vault, plugins=plugins)
+
+    return load_documents(config.documents_path, os.environ, checking)
+
+
+def _summary(config: Config, documents: Documents, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+    everything = (*config.resources, *documents.documents)
+    names = config.stream_plugins if documents.stream_plugins is None else documents.stream_plugins
+    snapshot = assemble(
+        everything,
+        static=config.stream_proxy,
+        limits=config.limits,
+        access=config.access,
+        vault=Vault.of(config.keyring, os.environ),
+        plugins=catalogue(names),
+        trusted_proxies=config.trusted_proxies,
+        client_ca=config.tls.client_ca is not None,
+    ).snapshot
     transports = Counter(listener.address.transport.value for listener in snapshot.listeners)
     yield "listeners", _counted(transports) or "none"
-    yield "documents", _counted(Counter(document.key.kind for document in config.resources)) or "none"
+    yield "documents", _counted(Counter(document.key.kind for document in everything)) or "none"
+    if config.documents_path is not None:
+        yield "follows", config.documents_path
+    if names is not None:
+        yield "plugins", ", ".join(names) or "none"
     store = config.store
     yield "store", "memory" if store.type is StoreType.MEMORY else f"{store.type.value} in {store.path}"
     yield "admin", "off" if config.admin is None else _admin(config.admin)
-    if config.ignored:
-        yield "ignored", ", ".join(config.ignored)
+    for name, address in (("control", config.control), ("status", config.status)):
+        if address is not None:
+            yield name, f"http://{address}/"
+    if config.ignored or documents.ignored:
+        yield "ignored", ", ".join((*config.ignored, *documents.ignored))
 
 
 def _counted(numbers: Mapping[str, int]) -> str:

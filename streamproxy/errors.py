@@ -71,6 +71,32 @@ class ReadOnlyDocument(StreamProxyError):
 
 
 @frozen(auto_exc=True)
+class UnknownRevision(StreamProxyError):
+    """
+    There is no revision ``number``: there never was, or it was forgotten, as everything before ``oldest`` was (``None``
+    where that is not why).
+    """
+
+    number: int
+    oldest: int | None
+
+    def __str__(self) -> str:
+        if self.oldest is not None and self.number < self.oldest:
+            return f"revision {self.number} is forgotten: the history begins with {self.oldest}"
+        return f"there is no revision {self.number}"
+
+
+@frozen(auto_exc=True)
+class NotPending(StreamProxyError):
+    """Nothing up to revision ``number`` waits to be confirmed."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"nothing up to revision {self.number} waits to be confirmed: it was confirmed or taken back already"
+
+
+@frozen(auto_exc=True)
 class StoreError(StreamProxyError):
     """The store could not be read or written; ``why`` names the file or address and the cause."""
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
 from .errors import Problem
-from .model import CertificateChoice, CertificateStatus, Change, Document, Ended, Key, ListenerStatus
+from .model import (
+    CertificateChoice,
+    CertificateStatus,
+    Change,
+    Document,
+    Ended,
+    Json,
+    Key,
+    ListenerStatus,
+    NameStatus,
+    Ongoing,
+    UpstreamStatus,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -36,6 +48,16 @@ class Revision:
     changes: tuple[tuple[Document | None, Document | None], ...]
 
 
+@frozen
+class Pending:
+    """
+    A revision that is taken back by itself at ``deadline`` (seconds since the epoch) unless somebody confirms it.
+    """
+
+    revision: int
+    deadline: float
+
+
 class ConfigStore(Protocol):
     """
     Keeps documents, durably where it says so. Level-triggered: whoever watches gets the full set after each change,
@@ -45,13 +67,27 @@ class ConfigStore(Protocol):
     def load(self) -> Deferred[Loaded]: ...
 
     def commit(
-        self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        author: str,
+        reason: str = "",
+        expect: int | None = None,
+        confirm_by: float | None = None,
+        settles: Collection[int] = (),
     ) -> Deferred[Loaded]:
         """
         Apply all ``changes`` or none, as one new revision, and answer what the store holds then. Changes that change
         nothing make no revision. ``expect`` is the revision the writer last saw: at any other one the write fails
         with ``RevisionConflict``. When the Deferred fires, the change survives ``kill -9``.
+
+        With ``confirm_by`` (seconds since the epoch) the new revision is :class:`Pending` until a later commit
+        ``settles`` it. Who takes it back is not the store's affair.
         """
+        ...
+
+    def pending(self) -> Deferred[tuple[Pending, ...]]:
+        """The revisions that wait for somebody to confirm them, the oldest first. They stay in the history."""
         ...
 
     def revisions(self, limit: int = 50, before: int | None = None) -> Deferred[tuple[Revision, ...]]:
@@ -76,6 +112,60 @@ class Outcome:
     documents: tuple[Document | None, ...]
 
 
+class History(Protocol):
+    """
+    What the configuration was. Fails with ``UnknownRevision`` where the history does not reach, or ``StoreError``.
+    """
+
+    def revisions(self, limit: int = 50, before: int | None = None) -> Deferred[tuple[Revision, ...]]:
+        """The newest first, those below ``before`` where given."""
+        ...
+
+    def at(self, number: int) -> Deferred[Revision]:
+        """That one."""
+        ...
+
+    def between(self, first: int, last: int) -> Deferred[tuple[tuple[Document | None, Document | None], ...]]:
+        """
+        The documents that are not the same at ``last`` as they were at ``first`` (0: when there was nothing): what
+        they were, what they became.
+        """
+        ...
+
+    def restoring(self, number: int) -> Deferred[tuple[int, tuple[Change, ...]]]:
+        """The latest revision, and what takes all documents from there to where they were at ``number``."""
+        ...
+
+
+@frozen
+class Rerouted:
+    """A recent session, where it went, and where it would go; empty: nowhere."""
+
+    session: Ended
+    before: str
+    after: str
+
+
+@frozen
+class Rehearsal:
+    """
+    What a write would do. ``revision`` is what it was tried on; ``changes`` as in :class:`Revision`; with ``problems``
+    it would be refused. ``listeners`` and ``routes`` name what would begin, change or end, each with that word. Of
+    the ``sessions`` that ended lately so many would go ``elsewhere`` and of so many nobody can tell (``unknown``): what
+    would be asked about them was not looked at. ``examples`` are some of them.
+    """
+
+    revision: int
+    changes: tuple[tuple[Document | None, Document | None], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    listeners: tuple[tuple[str, str], ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+    sessions: int = 0
+    elsewhere: int = 0
+    unknown: int = 0
+    examples: tuple[Rerouted, ...] = ()
+
+
 class Configuration(Protocol):
     """
     What an API may do to the configuration. ``change`` takes the one path every change takes: decode, assemble the
@@ -91,24 +181,79 @@ class Configuration(Protocol):
         ...
 
     def change(
-        self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        author: str,
+        reason: str = "",
+        expect: int | None = None,
+        force: bool = False,
+        confirm_within: float | None = None,
     ) -> Deferred[Outcome]:
         """
+        ``force``: though something else, which was right, is a problem then (what a route leads to is deleted).
+        ``confirm_within``: it is taken back after so many seconds, or when the process ends, unless :meth:`confirm`
+        is called before.
+
         Fails with ``InvalidConfiguration`` (each problem's path is relative to the body of the change it belongs to
         when there is one change, and starts with ``[index]`` when there are more), ``ReadOnlyDocument``,
         ``RevisionConflict`` or ``StoreError``.
         """
         ...
 
+    def rehearse(self, changes: Sequence[Change], *, force: bool = False) -> Rehearsal:
+        """What ``change`` would do. Writes nothing. Raises ``ReadOnlyDocument`` or ``StoreError``."""
+        ...
+
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the configuration that was last asked for and is not served for it."""
         ...
+
+    @property
+    def history(self) -> History:
+        """What it was before."""
+        ...
+
+    def pending(self) -> tuple[Pending, ...]:
+        """The revisions that are taken back unless somebody confirms them, the oldest first."""
+        ...
+
+    def confirm(self, number: int) -> Deferred[tuple[int, ...]]:
+        """
+        Everything pending up to revision ``number`` stays; which revisions that are. Fails with ``NotPending`` or
+        ``StoreError``.
+        """
+        ...
+
+
+class SessionWatcher(Protocol):
+    """Who wants to know of every session at once. The methods must neither raise nor take long."""
+
+    def opened(self, session: Ongoing) -> None: ...
+
+    def routed(self, session: Ongoing) -> None:
+        """It has its node, and relays from now on."""
+        ...
+
+    def ended(self, record: Ended) -> None: ...
+
+
+@frozen
+class Explained:
+    """Why a connection goes, went or would go where it does: for programs, and for people."""
+
+    answer: Mapping[str, Any]
+    text: str
 
 
 class Runtime(Protocol):
     """What an API may see of what runs."""
 
     def listeners(self) -> tuple[ListenerStatus, ...]: ...
+
+    def upstreams(self) -> tuple[UpstreamStatus, ...]:
+        """Every upstream and how its nodes are, by id."""
+        ...
 
     def sessions(self) -> int:
         """How many sessions are open."""
@@ -118,8 +263,39 @@ class Runtime(Protocol):
         """The last ended sessions, oldest first; bounded."""
         ...
 
+    def live(self) -> Iterable[Ongoing]:
+        """The sessions that go on, those of datagrams included, each as it is when its turn comes."""
+        ...
+
+    def session(self, session_id: str) -> Ongoing | Ended | None:
+        """One of those, or of the recent ones."""
+        ...
+
+    def kill(self, session_id: str, detail: str) -> bool:
+        """End a session that goes on, and say so in its record. False: there is none of that id."""
+        ...
+
+    def watch(self, watcher: SessionWatcher) -> Callable[[], None]:
+        """Tell ``watcher`` of what happens to sessions, until what is answered is called."""
+        ...
+
+    def why(self, session_id: str) -> Deferred[Explained | None]:
+        """Why that session goes where it does; ``None``: it is forgotten."""
+        ...
+
+    def explain(self, question: Json) -> Deferred[Explained]:
+        """
+        Where a made-up connection would go. Fails with ``InvalidConfiguration`` where the question, or the
+        configuration that it is about, cannot be read.
+        """
+        ...
+
     def certificates(self) -> tuple[CertificateStatus, ...]:
         """Those that clients may be shown."""
+        ...
+
+    def names(self) -> tuple[NameStatus, ...]:
+        """The names that are looked up, and what is known of them."""
         ...
 
     def certificate_for(self, name: str | None) -> CertificateChoice:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
+import random
 import secrets
+import socket
 import sys
 import time
 import uuid
@@ -18,13 +21,29 @@ from twisted.python import usage
 from . import __version__
 from .dialects.native import load_config
 from .errors import InvalidConfiguration, StoreError
-from .model import Config, Ended, Json, Key, Role, Snapshot, StoreType
+from .model import (
+    AccessLogSettings,
+    Address,
+    Config,
+    Ended,
+    Json,
+    Key,
+    MetricsSettings,
+    Role,
+    Snapshot,
+    Standalone,
+    StoreType,
+)
+from .plugins.discovery import BUILT_IN, catalogue
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
 
     from .control.configuration import LiveConfiguration
+    from .control.remotelog import RemoteLog
     from .interfaces import ConfigStore
+    from .observe.accesslog import AccessLog
+    from .plugins import Plugin
 
 
 class Options(usage.Options):
@@ -47,7 +66,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         path = Path(self["config"])
         try:
-            self.config = load_config(path, os.environ)
+            self.config = load_config(path, os.environ, catalogue)
         except InvalidConfiguration as error:
             for problem in error.problems:
                 print(problem, file=sys.stderr)  # noqa: T201 - nothing logs yet
@@ -63,34 +82,54 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     config = options.config
+    path = Path(options["config"]).absolute()
     try:
-        return _service(reactor, config, partial(load_config, Path(options["config"]).absolute(), os.environ))
+        return _service(reactor, config, partial(load_config, path, os.environ, catalogue))
     except StoreError as error:
         print(error, file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
 
 def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> IService:
+    from .balance import Means, Pools
     from .control.bound import bind
     from .control.certificates import CertificateKeeper
     from .control.configuration import LiveConfiguration
+    from .control.confirm import Confirmation
+    from .control.expiry import Expiry
     from .control.filewatch import FileWatch
+    from .control.prober import Prober, tell
     from .control.reconcile import Reconciler
     from .control.service import ProxyService
-    from .observe.accesslog import AccessLog
+    from .control.sessionlog import SessionLog
+    from .control.sockets import Sockets
+    from .control.standalone import StandaloneFile
+    from .observe.metrics import APISIX_PREFIX, Metrics
     from .observe.sessions import SessionTable
     from .relay.engine import Engine
-    from .relay.resolve import Resolver, system_lookup
+    from .relay.resolve import dns_resolver
     from .relay.termination import Terminator
     from .tls import Contexts
 
+    # All there are: which of them routes may use can change while the process runs.
+    plugins = {**catalogue([plugin.name for plugin in BUILT_IN]), **catalogue()}
     table = SessionTable(prefix=secrets.token_hex(4))
+    metrics = Metrics(APISIX_PREFIX if config.metrics is None else config.metrics.prefix)
     terminator = Terminator(Contexts(), time.time)
-    resolver = Resolver(system_lookup(reactor), reactor.seconds)
+    resolver = dns_resolver(reactor, config.resolver)
     engine = Engine(
-        reactor, resolver, table, time.time, contexts=terminator.contexts, terminator=terminator
+        reactor,
+        resolver,
+        table,
+        time.time,
+        Pools(Means(reactor.seconds, random.random, tell)),
+        contexts=terminator.contexts,
+        terminator=terminator,
+        plugins=plugins,
+        registry=metrics.registry,
     )
-    reconciler = Reconciler(engine, partial(bind, engine))
+    sockets = Sockets()
+    reconciler = Reconciler(engine, partial(bind, engine, sockets))
     keeper = CertificateKeeper(terminator, reactor, config.tls, time.time)
 
     def apply(snapshot: Snapshot) -> None:
@@ -100,28 +139,119 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
 
     store = _store(reactor, config)
     configuration = LiveConfiguration(
-        store, config, apply, environ=os.environ, more_problems=keeper.problems
+        store, config, apply, environ=os.environ, more_problems=keeper.problems, recent=table.latest
     )
     service = ProxyService(reactor, engine, reconciler, configuration, keeper, config, reread, store.close)
     service.setName("streamproxy")
-    if config.access_log is not None:
-        try:
-            log = AccessLog(
-                config.access_log.path,
-                config.access_log.format,
-                reactor,
-                service=partial(_service_of, configuration),
-            )
-        except ValueError as error:
-            raise StoreError(f"access_log.format: {error}") from error
+    table.observe(SessionLog(reactor.seconds).ended)
+    log = _access_log(reactor, config.access_log, configuration) if config.access_log is not None else None
+    if log is not None:
         table.observe(log.write)
         service.on_usr1 = log.reopen
         service.attach(log)
     service.attach(keeper)
+    service.attach(resolver)
+    service.attach(Prober(engine, random.random))
     service.attach(FileWatch(reactor, [Path(config.path)], service.reload))
+    if config.documents_path is not None:
+        documents = StandaloneFile(reactor, config.documents_path, os.environ, configuration)
+        documents.load()
+        service.attach(documents)
+    service.attach(Expiry(reactor, configuration, time.time))
+    service.attach(Confirmation(reactor, configuration, time.time))
     if config.admin is not None:
         service.attach(_admin(reactor, config, configuration, service))
+    if config.metrics is not None:
+        table.observe(metrics.ended)
+        metrics.read(_sources(reactor, engine, configuration, service, metrics, log))
+        service.attach(_metrics_port(reactor, config.metrics, metrics))
+    if config.control is not None:
+        service.attach(_control_port(reactor, config.control, configuration, service, plugins))
+    if config.status is not None:
+        service.attach(_status_port(reactor, config.status, service))
     return service
+
+
+def _access_log(reactor: Any, settings: AccessLogSettings, configuration: LiveConfiguration) -> AccessLog | RemoteLog:
+    """A file, or a server."""
+    from .control.remotelog import RemoteLog
+    from .observe.accesslog import AccessLog
+    from .observe.logformat import compile_format
+    from .observe.logtarget import log_target
+
+    try:
+        target = log_target(settings.path)
+    except ValueError as error:
+        raise StoreError(f"access_log.path: {error}") from error
+    lookup = partial(_service_of, configuration)
+    try:
+        if target is None:
+            return AccessLog(settings.path, settings.format, reactor, service=lookup, escape=settings.escape)
+        line = compile_format(settings.format, lookup, settings.escape)
+        return RemoteLog(reactor, target, line, settings.format, time.time)
+    except ValueError as error:
+        raise StoreError(f"access_log.format: {error}") from error
+
+
+def _sources(reactor: Any, engine: Any, configuration: Any, service: Any, metrics: Any, log: Any) -> Any:
+    """What is scraped."""
+    from OpenSSL import SSL
+
+    from twisted import __version__ as twisted_version
+
+    from .observe.metrics_live import Sources
+
+    totals: dict[str, tuple[str, Callable[[], float]]] = {}
+    if log is not None:
+        totals["streamproxy_access_log_lost_lines"] = "Lines there was no room for.", lambda: log.lost
+    return Sources(
+        running=service,
+        upstreams=partial(engine.pools.status, {}),
+        asked=configuration,
+        table=engine.table,
+        ended=metrics.ended,
+        build={
+            "version": __version__,
+            "python": platform.python_version(),
+            "twisted": twisted_version,
+            "openssl": SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii", "replace"),
+            "reactor": type(reactor).__name__,
+        },
+        hostname=socket.gethostname(),
+        gauges={"streamproxy_reactor_timers": ("Calls that are to come.", lambda: len(reactor.getDelayedCalls()))},
+        totals=totals,
+    )
+
+
+def _metrics_port(reactor: Any, settings: MetricsSettings, metrics: Any) -> Any:
+    from twisted.internet.threads import deferToThreadPool
+
+    from .admin.metrics_page import MetricsPage
+    from .admin.open_site import open_site
+    from .control.httpport import HttpPort
+
+    page = MetricsPage(metrics, settings.path, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
+    return HttpPort(reactor, "the metrics page", settings.listen, open_site(page, reactor, settings.listen.host))
+
+
+def _control_port(
+    reactor: Any, listen: Address, configuration: Any, service: Any, plugins: Mapping[str, Plugin]
+) -> Any:
+    from .admin.control_api import ControlApi, ControlSources
+    from .admin.open_site import open_site
+    from .control.httpport import HttpPort
+
+    api = ControlApi(ControlSources(configuration, service.upstreams, plugins, service.reload))
+    return HttpPort(reactor, "the Control API", listen, open_site(api, reactor, listen.host))
+
+
+def _status_port(reactor: Any, listen: Address, service: Any) -> Any:
+    from .admin.open_site import open_site
+    from .admin.status_server import StatusPages
+    from .control.httpport import HttpPort
+
+    site = open_site(StatusPages(service.ready), reactor, listen.host)
+    return HttpPort(reactor, "the status server", listen, site)
 
 
 def _service_of(configuration: LiveConfiguration, record: Ended) -> Mapping[str, Json] | None:
@@ -160,6 +290,16 @@ def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> An
         credentials = Credentials(key.key.value if is_new else "", str(kept) if kept else "")
     service.credentials = credentials
     app = AdminApp(
-        configuration, service, settings, uuid=lambda: str(uuid.uuid4()), clock=time.time, ready=service.ready
+        configuration,
+        service,
+        settings,
+        uuid=lambda: str(uuid.uuid4()),
+        clock=time.time,
+        ready=service.ready,
+        plugins=lambda: configuration.plugins,
+        vault=lambda: configuration.vault,
+        stream_enabled=config.stream_enabled,
+        is_standalone=config.standalone is Standalone.API,
+        call_later=reactor.callLater,
     )
     return AdminPort(reactor, settings, app.site(reactor))

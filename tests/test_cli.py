@@ -85,6 +85,69 @@ def test_check_says_that_there_is_no_file(file: Path, capsys: Output) -> None:
     assert capsys.readouterr().err == f"{file} cannot be read: No such file or directory\n"
 
 
+DATA_PLANE = "deployment: {role: data_plane, role_data_plane: {config_provider: yaml}}"
+ROUTE = "{server_port: 1985, upstream: {nodes: {'127.0.0.1:1995': 1}, type: roundrobin}, plugins: {%s: {}}}"
+
+
+def test_check_looks_at_the_file_of_documents_too(file: Path, capsys: Output) -> None:
+    file.write_text(f"{DATA_PLANE}\nstream_proxy: {{tcp: [1985]}}\ncontrol: {{listen: 127.0.0.1:9090}}")
+    documents = file.with_name("apisix.yaml")
+    documents.write_text(f"routes: []\nplugins: [{{name: syslog, stream: true}}]\nstream_routes: [{ROUTE % 'nosuch'}]")
+
+    assert main(["check", str(file)]) == 1
+    assert capsys.readouterr().err == f"missing valid end flag in file {documents}\n"
+
+    documents.write_text(f"{documents.read_text()}\n#END")
+    assert main(["check", str(file)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("failed to check item data of [stream_routes] err:unknown plugin [nosuch]")
+
+    documents.write_text("routes: []\nplugins: []\nupstreams: [{id: u, nodes: {'127.0.0.1:1': 1}}]\n#END")
+    assert main(["check", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{file} is fine",
+        "  listeners  tcp 1",
+        "  documents  upstreams 1",
+        f"  follows    {documents}",
+        "  plugins    none",
+        "  store      memory",
+        "  admin      off",
+        "  control    http://127.0.0.1:9090/",
+        "  ignored    routes",
+    ]
+
+
+def test_check_knows_the_plugins(file: Path, capsys: Output) -> None:
+    plugins = "{ip-restriction: {whitelist: ['::1']}}"
+    route = f"{{upstream: {{nodes: {{'127.0.0.1:1995': 1}}, type: roundrobin}}, plugins: {plugins}}}"
+    file.write_text(f"resources: {{stream_routes: [{route}]}}")
+    assert main(["check", str(file)]) == 0
+    capsys.readouterr()
+
+    file.write_text(f"stream_plugins: [syslog]\nresources: {{stream_routes: [{route}]}}")
+    assert main(["check", str(file)]) == 1
+    assert "stream_routes[0].plugins.ip-restriction: unknown plugin [ip-restriction]" in capsys.readouterr().err
+
+    file.write_text("stream_plugins: [syslog, nosuch]")
+    assert main(["check", str(file)]) == 1
+    assert capsys.readouterr().err.startswith("stream_plugins[1]: unknown plugin [nosuch]: there are ")
+
+
+def test_check_knows_the_listeners_that_are_documents(file: Path, capsys: Output) -> None:
+    file.write_text("resources: {listeners: [{addr: 9100-9102}, {id: b, transport: udp, addr: 9100}]}")
+    assert main(["check", str(file)]) == 0
+    assert {"  listeners  tcp 3, udp 1", "  documents  listeners 2"} <= set(capsys.readouterr().out.splitlines())
+
+    file.write_text("resources: {listeners: [{addr: 9180}, {addr: 9101}, {addr: 9101}, {adr: 1, addr: 9102}]}")
+    assert main(["check", str(file)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "resources.listeners[3].adr: is not known here: did you mean addr?",
+        "resources.listeners[2].addr: port 9101 on 0.0.0.0 is already taken by native:listeners/arr_2",
+        "resources.listeners[0].addr: port 9180 on 0.0.0.0 is already taken by admin.listen",
+    ]
+
+
 def test_check_reads_the_environment(file: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN", "127.0.0.1:9280")
     file.write_text("admin: {listen: '${LISTEN}'}")

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tls": {"model", "sniff.names"},
     "plugins": {"model", "interfaces", "sniff", "rules", "observe"},
     "dialects": {"model", "rules.regex", "rules.expression", "sniff.names", "sniff.starttls", "tls", "plugins.seam"},
+    "why": {"model", "sniff", "rules", "balance", "plugins.seam", "tls", "dialects.codec"},
     "relay": {"model", "interfaces", "sniff", "rules", "balance", "observe", "plugins", "tls", "dialects"},
     "testing": {"model", "interfaces", "sniff", "rules", "balance", "observe", "plugins", "tls", "dialects", "relay"},
     "control": {
@@ -39,10 +40,23 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tls",
         "dialects",
         "relay",
+        "why",
     },
     "admin": {"model", "interfaces", "sniff", "rules", "observe", "plugins.seam", "dialects"},
     "embed": {"model", "observe", "plugins", "tls", "dialects", "relay"},
-    "cli": {"model", "interfaces", "sniff", "rules", "balance", "observe", "plugins", "dialects"},
+    "cli": {
+        "model",
+        "interfaces",
+        "sniff",
+        "rules",
+        "balance",
+        "observe",
+        "plugins",
+        "dialects",
+        "tls",
+        "why",
+        "control.certdir",
+    },
     "tap": {
         "model",
         "interfaces",
@@ -54,11 +68,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tls",
         "dialects",
         "relay",
+        "why",
         "control",
         "admin",
     },
 }
-WITHOUT_TWISTED = {"errors", "model", "interfaces", "sniff", "rules", "balance", "observe", "tls", "dialects"}
+WITHOUT_TWISTED = {"errors", "model", "interfaces", "sniff", "rules", "balance", "observe", "tls", "dialects", "why"}
 
 
 @frozen

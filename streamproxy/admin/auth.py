@@ -41,12 +41,13 @@ class Credentials:
     keys: tuple[AdminKey, ...]
     clients: tuple[AdminClient, ...]
 
-    def identify(self, headers: Headers) -> Identity | None:
+    def identify(self, headers: Headers, key: str | None = None) -> Identity | None:
         """
-        Whom the headers prove, the first in the order of configuration. Every key and client is compared whatever
+        Whom the headers prove, or a ``key`` from elsewhere in the request, which counts in place of the header's; the
+        first in the order of configuration. Every key and client is compared whatever
         the others say, so that the time it takes tells nothing.
         """
-        key = _first(headers, b"X-API-KEY")
+        key = _first(headers, b"X-API-KEY") if key is None else key
         proven = [Identity(known.name, known.role) for known in self.keys if known.key.matches(key or "") and key]
         for identifier, secret in _pairs(headers):
             for client in self.clients:

@@ -17,6 +17,7 @@ from .respond import RefusedError
 Query = Mapping[str, tuple[str, ...]]
 
 _MOST_PARAMETERS = 100
+_MOST_REASON = 1000
 _REVISION = re.compile(r"[0-9]{1,18}")
 _TAG = re.compile(r'(?:W/)?"?([0-9]{1,18})"?')
 
@@ -56,18 +57,24 @@ class Intent:
 
 def intent(request: Request, parameters: Query) -> Intent:
     """
-    Of a request that is about to change something: ``If-Match: "12"`` names the document's revision (its ``ETag``),
-    ``?expect=12`` the configuration's. Raises :class:`RefusedError` (400).
+    Of a request that is about to change something: ``X-Reason`` says why; ``If-Match: "12"`` names the document's
+    revision (its ``ETag``), ``?expect=12`` the configuration's. Raises :class:`RefusedError` (400).
     """
     expect = parameters.get("expect", ("",))[-1]
     if expect and not _REVISION.fullmatch(expect):
         raise RefusedError(400, "bad_query", "expect is the number of a revision")
     return Intent(
         author=caller(request).name,
-        reason=f"{request.method.decode()} {path(request)}",
+        reason=_reason(request),
         expect=int(expect) if expect else None,
         if_match=_if_match(header(request, "If-Match")),
     )
+
+
+def _reason(request: Request) -> str:
+    """What the caller says in ``X-Reason``; by default, what it calls."""
+    given = printable(header(request, "X-Reason") or "").strip()
+    return given[:_MOST_REASON] or f"{request.method.decode()} {path(request)}"
 
 
 def etag(document: Document) -> dict[str, str]:
@@ -142,5 +149,9 @@ def body(request: Request) -> bytes:
 
 def path(request: Request) -> str:
     """The path, for people: whatever might hurt a terminal or a log is escaped."""
-    text = request.path.decode("ascii", "backslashreplace")
-    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)[:300]
+    return printable(request.path.decode("ascii", "backslashreplace"))[:300]
+
+
+def printable(text: str) -> str:
+    """``text`` with everything escaped that might hurt a terminal or a log."""
+    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)

@@ -17,11 +17,13 @@ from werkzeug.exceptions import HTTPException
 from streamproxy.dialects.native.scalar import resolve
 from streamproxy.errors import (
     InvalidConfiguration,
+    NotPending,
     Problem,
     ReadOnlyDocument,
     RevisionConflict,
     StoreError,
     StreamProxyError,
+    UnknownRevision,
 )
 from streamproxy.model import Json
 
@@ -36,6 +38,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+
+JSON = "application/json"
 
 # What a handler returns: a ``Response``, which the types of Klein's decorators know nothing of.
 Answer: TypeAlias = Any
@@ -75,6 +79,15 @@ class RefusedError(StreamProxyError):
     def body(self) -> dict[str, Any]:
         return {"error": self.error, "error_description": self.description, **self.extra}
 
+    def content(self) -> tuple[bytes, str]:
+        """What is sent, and its media type."""
+        return to_json(self.body()), JSON
+
+
+@frozen(auto_exc=True)
+class ViewerError(RefusedError):
+    """Somebody who may only read tried to write."""
+
 
 def to_json(value: Any, *, pretty: bool = False) -> bytes:
     layout: dict[str, Any] = {"indent": 2} if pretty else {"separators": (",", ":")}
@@ -98,7 +111,7 @@ def answer(body: bytes, content_type: str, code: int = 200, headers: Mapping[str
 def json_answer(
     value: Any, code: int = 200, headers: Mapping[str, str] | None = None, *, pretty: bool = False
 ) -> Response:
-    return answer(to_json(value, pretty=pretty), "application/json", code, headers)
+    return answer(to_json(value, pretty=pretty), JSON, code, headers)
 
 
 def lines_answer(values: Iterable[Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -126,6 +139,10 @@ def refusal_of(error: BaseException | None) -> RefusedError | None:
         return RefusedError(409, "read_only", str(error))
     if isinstance(error, RevisionConflict):
         return RefusedError(409, "conflict", str(error))
+    if isinstance(error, UnknownRevision):
+        return RefusedError(404, "not_found", str(error))
+    if isinstance(error, NotPending):
+        return RefusedError(409, "conflict", str(error))
     if isinstance(error, StoreError):
         return RefusedError(500, "store_error", str(error))
     if isinstance(error, HTTPException):
@@ -141,7 +158,8 @@ def _routing_refusal(error: HTTPException) -> RefusedError:
 
 
 def refusal(refused: RefusedError) -> Response:
-    return json_answer(refused.body(), refused.code, refused.headers)
+    body, content_type = refused.content()
+    return answer(body, content_type, refused.code, refused.headers)
 
 
 def internal_error(failure: Failure) -> Response:

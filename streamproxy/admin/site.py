@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -18,7 +19,7 @@ from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from .respond import SECURITY_HEADERS, RefusedError, to_json
+from .respond import SECURITY_HEADERS, RefusedError
 
 # A request has to be here this many seconds after its first byte, and a connection may idle as long.
 REQUEST_TIMEOUT = 60
@@ -32,9 +33,10 @@ MOST_DISCARDED = 4 * 1024 * 1024
 
 
 class AdminRequest(Request):
-    """Keeps no more of its body than the site says."""
+    """Keeps no more of its body than the site says. ``size`` is how many bytes it has, as far as that is known."""
 
     too_large = False
+    size = 0
     _limit = 0
     _received = 0
     _closed = False
@@ -43,6 +45,10 @@ class AdminRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         self.content = io.BytesIO()
+        # Nothing of the first line is here yet, though what is asked for may decide about the body.
+        self.method, self.uri = self.channel.method, self.channel.target
+        self.path = self.uri.partition(b"?")[0]
+        self.size = length or 0
         self._limit = self.channel.site.body_limit(self)
         if length is None or length <= self._limit:
             return
@@ -54,6 +60,7 @@ class AdminRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
+        self.size = max(self.size, self._received)
         if self._received <= self._limit:
             self.content.write(data)
             return
@@ -81,9 +88,34 @@ class AdminChannel(HTTPChannel):
     transport: ITCPTransport
     callLater: Callable[..., IDelayedCall]
     _closing: IDelayedCall | None = None
+    _answered = 0
+
+    @property
+    def is_writing(self) -> bool:
+        """May it be about to change something? So may everybody who has not said yet what he wants."""
+        if not self.requests:
+            return not self._answered
+        return any(request.method not in (b"GET", b"HEAD") for request in self.requests)
+
+    def hush(self) -> None:
+        """Answer what is being asked, and no more than that."""
+        self.persistent = False
+        if not self.requests and self._answered:
+            self.loseConnection()
+
+    @property
+    def method(self) -> bytes:
+        """Of the request whose headers have come."""
+        return self._command
+
+    @property
+    def target(self) -> bytes:
+        """Its path and query."""
+        return self._path
 
     def connectionMade(self) -> None:
         self.site.connections += 1
+        self.site.channels.add(self)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -95,13 +127,21 @@ class AdminChannel(HTTPChannel):
             self.resetTimeout()
         super().lineReceived(line)
 
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        return super().checkPersistence(request, version) and not self.site.hushed
+
+    def requestDone(self, request: Request) -> None:
+        self._answered += 1
+        super().requestDone(request)
+        self.site.settle()
+
     def answer_and_close(self, refused: RefusedError) -> None:
-        body = to_json(refused.body())
+        body, content_type = refused.content()
         headers = {
             **SECURITY_HEADERS,
             **refused.headers,
             "Connection": "close",
-            "Content-Type": "application/json",
+            "Content-Type": content_type,
             "Content-Length": str(len(body)),
         }
         lines = [f"HTTP/1.1 {refused.code} {RESPONSES[refused.code].decode()}"]
@@ -116,6 +156,8 @@ class AdminChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.site.connections -= 1
+        self.site.channels.discard(self)
+        self.site.settle()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         super().connectionLost(reason)
@@ -144,6 +186,9 @@ class AdminSite(Site):
     ) -> None:
         super().__init__(resource, timeout=timeout, reactor=reactor, parsePOSTFormSubmission=False)
         self.connections = 0
+        self.channels: set[AdminChannel] = set()
+        self.hushed = False
+        self._settled: list[Deferred[None]] = []
         self.too_large = too_large
         self._max_body = max_body
         self._wants_body = wants_body
@@ -154,6 +199,28 @@ class AdminSite(Site):
     def body_limit(self, request: Request) -> int:
         """How many bytes of the body are kept: none of a stranger's."""
         return self._max_body if self._wants_body(request) else 0
+
+    def hush(self) -> Deferred[None]:
+        """Let what is being written be finished, and hear nobody after that: the Deferred fires when it is so."""
+        self.hushed = True
+        for channel in tuple(self.channels):
+            channel.hush()
+        settled: Deferred[None] = Deferred()
+        self._settled.append(settled)
+        self.settle()
+        return settled
+
+    def stir(self) -> None:
+        """Undo it."""
+        self.hushed = False
+        self._settled.clear()
+
+    def settle(self) -> None:
+        """Tell whoever waits for it that nobody writes, if so."""
+        if self._settled and not any(channel.is_writing for channel in self.channels):
+            settled, self._settled = self._settled, []
+            for each in settled:
+                each.callback(None)
 
     def log(self, request: object) -> None:
         """No access log: writes are audited, and reads of a page that refreshes itself would bury them."""

@@ -1,6 +1,6 @@
-"""Choosing a node. What chooses is pure; the pool is the one thing here that changes."""
+"""Choosing a node. What chooses is pure; the pools are the one thing here that changes."""
 
-from .pool import Pool, Pools
-from .roundrobin import RoundRobin
+from .pool import Means, Pool
+from .pools import Closer, Pools, Watcher
 
-__all__ = ["Pool", "Pools", "RoundRobin"]
+__all__ = ["Closer", "Means", "Pool", "Pools", "Watcher"]

@@ -1,55 +1,241 @@
-"""Pools: the live side of upstreams. They outlive snapshots, so that an unrelated edit resets nothing."""
+"""A pool: the live side of one upstream, where its nodes are chosen and what is found out about them is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
 
-from ..model import Node, Upstream
+from attrs import frozen
+
+from ..model import Node, NodeStatus, Policy, Report, Thresholds, Upstream, UpstreamStatus
+from .chash import Chash
+from .choice import Choice
+from .ewma import Ewma
+from .health import Health, account, step
+from .least_conn import LeastConn
+from .member import FAILURE_LATENCY, Candidate, Member, Members
 from .roundrobin import RoundRobin
+
+# Seconds until a session tries a node again that sessions found unhealthy and that nobody asks.
+REPRIEVE = 10.0
+
+
+def _silent(level: str, text: str) -> None:
+    """Nobody listens."""
+
+
+@frozen
+class Means:
+    """
+    What pools use of the world: ``seconds`` is a monotonic clock, ``random`` gives a number in [0, 1), ``log`` writes a
+    line (level ``debug``, ``info`` or ``warn``).
+    """
+
+    seconds: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = random.random
+    log: Callable[[str, str], None] = _silent
 
 
 class Pool:
-    """One upstream's choice of nodes: the highest priority that has one left, round robin within it."""
+    """
+    One upstream's choice of nodes: the highest priority that has one left, and within it by the upstream's policy.
+    ``members`` are shared with other versions of the same upstream. ``first_used`` is told of the first pick, ``down``
+    when a node becomes unhealthy whose sessions should end. ``nodes`` are those to choose from, where they are not
+    just the upstream's own.
+    """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        members: Members | None = None,
+        means: Means = Means(),
+        first_used: Callable[[Pool], None] = lambda pool: None,
+        down: Callable[[Upstream, Node], None] = lambda upstream, node: None,
+        nodes: tuple[Node, ...] | None = None,
+    ) -> None:
         self.upstream = upstream
-        priorities = sorted({node.priority for node in upstream.nodes}, reverse=True)
-        self._groups = [RoundRobin([n for n in upstream.nodes if n.priority == p]) for p in priorities]
+        self.nodes = upstream.nodes if nodes is None else nodes
+        self.members = Members() if members is None else members
+        self._means = means
+        self._first_used: Callable[[Pool], None] | None = first_used
+        self._down = down
+        self._members: dict[Node, Member] = {node: self.members.of(node) for node in self.nodes}
+        slow_start = upstream.checks.slow_start if upstream.checks is not None else 0.0
+        self._candidates = [Candidate(n, self._members[n], slow_start) for n in self.nodes if n.weight > 0]
+        priorities = sorted({each.node.priority for each in self._candidates}, reverse=True)
+        self._groups = [
+            self._choice([each for each in self._candidates if each.node.priority == priority])
+            for priority in priorities
+        ]
+        self._seen = -1
+        self._filter = False
+        self._all_down = False
 
-    def pick(self, exclude: Collection[Node] = ()) -> Node | None:
-        """The node for the next session, or for the next try of one that has tried ``exclude``."""
+    def _choice(self, candidates: Sequence[Candidate]) -> Choice:
+        policy = self.upstream.policy
+        if policy is Policy.CHASH:
+            return Chash(candidates)
+        if policy is Policy.LEAST_CONN:
+            return LeastConn(candidates)
+        if policy is Policy.EWMA:
+            return Ewma(candidates, self._means.random)
+        return RoundRobin(candidates)
+
+    # Choosing
+
+    def pick(self, exclude: Collection[Node] = (), key: str = "") -> Node | None:
+        """
+        The node for the next session, or for the next try of one that has tried ``exclude``. ``key`` is what a
+        ``chash`` upstream hashes. Unhealthy nodes are passed over unless all are, full ones always.
+        """
+        if self._first_used is not None:
+            self.use()
+        if self._seen != self.members.changes:
+            self._look_again()
+        now = self._means.seconds()
+        most = self.upstream.max_sessions
+        wary = self._filter
+
+        def free(candidate: Candidate) -> bool:
+            member = candidate.member
+            if most is not None and member.sessions >= most:
+                return False
+            if wary and not member.health.usable and not self._may_be_tried(member, now):
+                return False
+            return candidate.node not in exclude
+
         for group in self._groups:
-            node = group.pick(exclude)
-            if node is not None:
-                return node
+            chosen = group.pick(free, key, now)
+            if chosen is not None:
+                if not chosen.member.health.usable:
+                    chosen.member.retry_at = now + REPRIEVE
+                return chosen.node
         return None
+
+    def use(self) -> None:
+        """Sessions come here: whoever wants to know is told, once."""
+        told, self._first_used = self._first_used, None
+        if told is not None:
+            told(self)
+
+    def _may_be_tried(self, member: Member, now: float) -> bool:
+        """Where nobody asks an unhealthy node, a session finds out now and then."""
+        return not self.members.checked and now >= member.retry_at
+
+    def _look_again(self) -> None:
+        """Which nodes are usable has changed, or may have."""
+        self._seen = self.members.changes
+        usable = sum(each.member.health.usable for each in self._candidates)
+        all_down = not usable and len(self._candidates) > 1
+        if all_down and not self._all_down:
+            self._means.log("warn", f"all upstream nodes is unhealthy, use default ({self.upstream.id})")
+        self._all_down = all_down
+        self._filter = 0 < usable < len(self._candidates)
 
     @property
     def attempts(self) -> int:
         """On how many nodes one session may try its luck."""
         retries = self.upstream.retries
-        nodes = len(self.upstream.nodes)
+        nodes = len(self.nodes)
         return nodes if retries is None else min(retries + 1, nodes)
 
+    # What becomes of it
 
-class Pools:
-    """Every pool of a process, by upstream id. A changed upstream gets a new one; the old one ends with its use."""
+    def opened(self, node: Node) -> None:
+        """A session goes to ``node``. Every call is followed by one of :meth:`closed`."""
+        member = self._members.get(node)
+        if member is not None:
+            member.sessions += 1
 
-    def __init__(self) -> None:
-        self._pools: dict[str, Pool] = {}
+    def closed(self, node: Node) -> None:
+        """That session is over, or the node could not be had."""
+        member = self._members.get(node)
+        if member is not None:
+            member.sessions -= 1
 
-    def of(self, upstream: Upstream) -> Pool:
-        """The pool of this upstream as it is now."""
-        pool = self._pools.get(upstream.id)
-        if pool is None or (pool.upstream is not upstream and pool.upstream != upstream):
-            pool = self._pools[upstream.id] = Pool(upstream)
-        return pool
+    def report(self, node: Node, report: Report, now: float, elapsed: float | None = None) -> None:
+        """
+        What a session found out about ``node``, ``elapsed`` being its connect time in seconds. It counts for the node's
+        health where the upstream has passive checks.
+        """
+        member = self._members.get(node)
+        if member is None:
+            return
+        if report is not Report.SUCCESS:
+            member.measure(max(FAILURE_LATENCY, elapsed or 0.0), now)
+        elif elapsed is not None:
+            member.measure(elapsed, now)
+        checks = self.upstream.checks
+        if checks is not None and checks.passive is not None:
+            self._judge(node, member, report, checks.passive.thresholds, now)
 
-    def keep(self, ids: Iterable[str]) -> None:
-        """Forget the pools of all other upstreams."""
-        wanted = set(ids)
-        for gone in self._pools.keys() - wanted:
-            del self._pools[gone]
+    def probed(self, node: Node, report: Report | None, now: float, *, ip: str = "", detail: str = "") -> None:
+        """
+        What an active check found out; ``None``: nothing. ``ip`` is where ``node`` was asked, ``detail`` what was
+        wrong.
+        """
+        member = self._members.get(node)
+        checks = self.upstream.checks
+        if member is None or checks is None or checks.active is None:
+            return
+        member.ip = ip or member.ip
+        member.detail = detail
+        if report is not None:
+            self._judge(node, member, report, checks.active.thresholds, now)
 
-    def __len__(self) -> int:
-        return len(self._pools)
+    def _judge(self, node: Node, member: Member, report: Report, thresholds: Thresholds, now: float) -> None:
+        before = member.health
+        after = step(before, report, thresholds)
+        if not before.usable:
+            member.retry_at = now if report is Report.SUCCESS else now + REPRIEVE
+        if after is before:
+            return
+        member.health = after
+        good = report is Report.SUCCESS
+        line = account(after, report, thresholds, node.host, member.ip or node.dial_host, node.port)
+        self._means.log("debug" if good else "warn", line)
+        if after.usable is before.usable:
+            return
+        self.members.changes += 1
+        if after.usable:
+            member.recovered_at = now
+            self._means.log("info", f"{node.label} of {self.upstream.id} is healthy again")
+        else:
+            member.retry_at = now + REPRIEVE
+            self._means.log("warn", f"{node.label} of {self.upstream.id} is unhealthy")
+            if self.upstream.checks is not None and self.upstream.checks.close_sessions:
+                self._down(self.upstream, node)
+
+    def health(self, node: Node) -> Health:
+        """What a node of this upstream was found to be."""
+        return self._members[node].health
+
+    def status(self, users: Sequence[str] = ()) -> UpstreamStatus:
+        """All of it, as it is now."""
+        upstream = self.upstream
+        active = upstream.checks.active if upstream.checks is not None else None
+        return UpstreamStatus(
+            upstream.id,
+            upstream.policy.value,
+            tuple(_status(node, self._members[node]) for node in self.nodes),
+            checked=self.members.checked,
+            probe=active.probe.value if active is not None else "",
+            users=tuple(users),
+        )
+
+
+def _status(node: Node, member: Member) -> NodeStatus:
+    return NodeStatus(
+        node.label,
+        node.host,
+        node.port,
+        node.weight,
+        node.priority,
+        member.health.state,
+        member.health.counters,
+        member.sessions,
+        member.latency,
+        member.ip,
+        member.detail,
+    )

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from ..model import Node
+from .choice import Free
+from .member import Candidate
 
 
 class RoundRobin:
     """
-    Over the nodes of one priority. Each pick every candidate gains its weight, and the one that has most gives back
-    what all gained together (nginx's algorithm). Equal nodes take turns in their order.
+    Each pick every candidate gains its weight, and the one that has most gives back what all gained together (nginx's
+    algorithm). Equal nodes take turns in their order.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self._nodes = tuple(node for node in nodes if node.weight > 0)
-        self._credit = [0] * len(self._nodes)
-        self._equal = len({node.weight for node in self._nodes}) <= 1
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = tuple(candidates)
+        self._credit = [0.0] * len(self._candidates)
+        alike = len({candidate.node.weight for candidate in candidates}) <= 1
+        self._equal = alike and not any(candidate.slow_start for candidate in candidates)
         self._turn = -1
 
-    def pick(self, exclude: Collection[Node] = ()) -> Node | None:
-        """The next node that is not in ``exclude``; ``None`` when there is none."""
-        nodes = self._nodes
+    def pick(self, free: Free, key: str = "", now: float = 0.0) -> Candidate | None:
+        candidates = self._candidates
         if self._equal:
-            for _ in nodes:
-                self._turn = (self._turn + 1) % len(nodes)
-                if nodes[self._turn] not in exclude:
-                    return nodes[self._turn]
+            for _ in candidates:
+                self._turn = (self._turn + 1) % len(candidates)
+                if free(candidates[self._turn]):
+                    return candidates[self._turn]
             return None
-        total = 0
+        total = 0.0
         best = -1
-        for index, node in enumerate(nodes):
-            if node in exclude:
+        for index, candidate in enumerate(candidates):
+            if not free(candidate):
                 continue
-            total += node.weight
-            self._credit[index] += node.weight
+            weight = candidate.weight(now)
+            total += weight
+            self._credit[index] += weight
             if best < 0 or self._credit[index] > self._credit[best]:
                 best = index
         if best < 0:
             return None
         self._credit[best] -= total
-        return nodes[best]
+        return candidates[best]

@@ -6,61 +6,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
-from twisted.logger import Logger
 
 from ..errors import StoreError
 from ..model import AdminSettings, AdminTls
+from .httpport import HttpPort
+from .sockets import Sockets
 
 if TYPE_CHECKING:
     from twisted.internet.ssl import CertificateOptions
 
-# Seconds between two tries to bind a port that somebody else has.
-RETRY = 5.0
 
+class AdminPort(HttpPort):
+    """Listens for the Admin API's ``site``."""
 
-class AdminPort:
-    """Listens for the Admin API's ``site``. A busy port is logged and tried again: it must not stop the proxy."""
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, settings: AdminSettings, site: Any) -> None:
+    def __init__(self, reactor: Any, settings: AdminSettings, site: Any, sockets: Sockets | None = None) -> None:
         """Raises ``StoreError`` when the certificate cannot be read."""
-        self._reactor = reactor
-        self._settings = settings
-        self._site = site
-        self._context = _context(settings.tls) if settings.tls is not None else None
-        self._port: IListeningPort | None = None
-        self._retry: IDelayedCall | None = None
+        context = _context(settings.tls) if settings.tls is not None else None
+        super().__init__(reactor, "the Admin API", settings.listen, site, context, sockets)
+        self._admin = site
 
-    def start(self) -> None:
-        self._retry = None
-        listen = self._settings.listen
-        try:
-            if self._context is not None:
-                self._port = self._reactor.listenSSL(
-                    listen.port, self._site, self._context, backlog=128, interface=listen.host
-                )
-            else:
-                self._port = self._reactor.listenTCP(listen.port, self._site, backlog=128, interface=listen.host)
-        except CannotListenError as error:
-            self._log.error(
-                "the Admin API cannot listen on {listen}: {why}; it is tried again in {seconds:g} s",
-                listen=str(listen),
-                why=error.socketError,
-                seconds=RETRY,
-            )
-            self._retry = self._reactor.callLater(RETRY, self.start)
-        else:
-            self._log.info("the Admin API listens on {listen}", listen=str(listen))
+    def hush(self) -> Deferred[None]:
+        """Accept nobody, and let what is being written be finished: the Deferred fires when it is so."""
+        self.pause()
+        settled: Deferred[None] = self._admin.hush()
+        return settled
 
-    def stop(self) -> Deferred[None] | None:
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._port is not None:
-            return self._port.stopListening()
-        return None
+    def stir(self) -> None:
+        """Undo it."""
+        self._admin.stir()
+        self.resume()
 
 
 def _context(tls: AdminTls) -> CertificateOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 
 from attrs import asdict
@@ -9,36 +10,51 @@ from attrs import asdict
 from ..model import Ended, Ending, Limits, ListenerState, ListenerStatus, Transport
 from ..relay.engine import Engine
 from ..relay.factory import StreamProxyFactory
-from ..relay.pktinfo import bind_udp
 from ..relay.serving import Serving
 from ..relay.udp import DatagramProxy
 from ..relay.udp_router import ServingRouter
 from ..relay.udp_seams import DatagramLimits
-from .ports import TcpPort, bind_tcp
+from ..relay.udp_session import DatagramSession
+from .ports import TcpPort
 from .reconcile import BoundPort
+from .sockets import Sockets
 
 
-def bind(engine: Engine, serving: Serving) -> BoundPort:
-    """Bind a listener and serve on it. Raises ``OSError`` when the address cannot be had."""
-    if serving.listener.address.transport is Transport.UDP:
-        return BoundUdp(engine, serving)
-    return BoundTcp(engine, serving)
+def bind(engine: Engine, sockets: Sockets, serving: Serving) -> BoundPort:
+    """
+    Bind a listener and, unless the ``sockets`` are held, serve on it. Raises ``OSError`` when the address cannot be
+    had.
+    """
+    sock = sockets.bind(serving.listener.address)
+    is_udp = serving.listener.address.transport is Transport.UDP
+    bound: BoundPort = BoundUdp(engine, serving, sock) if is_udp else BoundTcp(engine, serving, sock)
+    if not sockets.held:
+        bound.start()
+    return bound
 
 
 class BoundTcp:
-    """A TCP listener that is bound."""
+    """A TCP listener that is bound to ``sock``."""
 
-    def __init__(self, engine: Engine, serving: Serving) -> None:
-        """Raises ``OSError`` when the address cannot be had."""
+    def __init__(self, engine: Engine, serving: Serving, sock: socket.socket) -> None:
         self._factory = StreamProxyFactory(engine, serving)
-        self._port = TcpPort(engine.reactor, bind_tcp(serving.listener.address), self._factory.accept)
+        self._port = TcpPort(engine.hub, sock, self._factory.accept)
         self.port = self._port.port
+
+    def start(self) -> None:
         self._port.start()
+
+    @property
+    def descriptor(self) -> int:
+        return self._port.fileno()
 
     def swap(self, serving: Serving) -> None:
         self._factory.serving = serving
 
     def close(self) -> None:
+        self._port.close()
+
+    def cede(self) -> None:
         self._port.close()
 
     def status(self) -> ListenerStatus:
@@ -61,27 +77,35 @@ class BoundTcp:
 
 
 class BoundUdp:
-    """A UDP listener that is bound."""
+    """A UDP listener that is bound to ``sock``."""
 
-    def __init__(self, engine: Engine, serving: Serving) -> None:
-        """Raises ``OSError`` when the address cannot be had."""
+    def __init__(self, engine: Engine, serving: Serving, sock: socket.socket) -> None:
+        """Raises ``OSError`` when the kernel has no descriptor left."""
         self._engine = engine
         self._serving = serving
         self._ended: Counter[Ending] = Counter()
         address = serving.listener.address
         self._proxy = DatagramProxy(
             engine.reactor,
-            bind_udp(address),
+            sock,
             ServingRouter(engine, serving),
             listen=address,
             resolver=engine.resolver,
             record=self._record,
+            began=self._began,
             ids=engine.table.next_id,
             now=engine.now,
             limits=_datagram_limits(serving.limits),
         )
         self.port = self._proxy.address.port
+        engine.table.house(self._proxy)
+
+    def start(self) -> None:
         self._proxy.start()
+
+    @property
+    def descriptor(self) -> int:
+        return self._proxy.descriptor
 
     def swap(self, serving: Serving) -> None:
         self._serving = serving
@@ -91,6 +115,11 @@ class BoundUdp:
     def close(self) -> None:
         # A datagram session has nothing to lose but its node: its client, if it goes on, finds nobody listening.
         self._proxy.close()
+        self._engine.table.raze(self._proxy)
+
+    def cede(self) -> None:
+        drained = self._proxy.close(drain=True, deaf=True)
+        drained.addCallback(lambda _: self._engine.table.raze(self._proxy))
 
     def status(self) -> ListenerStatus:
         counters = self._proxy.counters
@@ -109,8 +138,16 @@ class BoundUdp:
             accepted=counters.sessions,
             bytes_in=counters.bytes_in,
             bytes_out=counters.bytes_out,
+            datagrams_in=counters.datagrams_in,
+            datagrams_out=counters.datagrams_out,
             ended=(*sorted(ended.items()), *sorted(drops.items())),
         )
+
+    def _began(self, session: DatagramSession) -> None:
+        table = self._engine.table
+        if table.watchers:
+            table.began(session)
+            table.routed(session)
 
     def _record(self, ended: Ended) -> None:
         self._ended[ended.ending] += 1

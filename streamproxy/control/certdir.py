@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from attrs import define
@@ -64,9 +64,16 @@ class CertificateDirectory:
         self._next: IDelayedCall | None = None
 
     def load(self) -> None:
-        """Read everything there is now, in one go; ten thousand certificates take some seconds. Tells nobody."""
+        """
+        Read everything there is now, in one go; ten thousand certificates take five seconds and more. Tells nobody.
+        """
         for _ in self._look(eager=True):
             pass
+
+    def begin(self) -> None:
+        """The same, and start, with others having their turn meanwhile; ``changed()`` is called when it is done."""
+        self._round = chain(self._look(eager=True), self._tell())
+        self._next = self._clock.callLater(0, self._turn)
 
     def start(self) -> None:
         """Begin to look. Does nothing on a directory that is looked at."""
@@ -88,6 +95,10 @@ class CertificateDirectory:
             if sum(1 for _ in islice(turn, STEPS)) == STEPS:
                 self._round = turn
                 self._next.reset(PAUSE)
+
+    def _tell(self) -> Iterator[None]:
+        self._changed()
+        yield
 
     def _look(self, *, eager: bool) -> Iterator[None]:
         """Look at everything once. ``eager``: take what is there without seeing it twice, and tell nobody."""

@@ -32,7 +32,8 @@ class CertificateKeeper:
     """
     Keeps ``terminator`` in the certificates of the snapshot (``apply``) and of the directory in ``settings``, and in
     the authorities of ``settings.client_ca``; both are read at once and followed from ``start`` to ``stop``. A file
-    that cannot be used is a problem, and what it held before stays in force. ``now`` is seconds since the epoch.
+    that cannot be used is a problem, and what it held before stays in force; so does a directory until another that
+    takes its place has been read. ``now`` is seconds since the epoch.
     """
 
     _log = Logger()
@@ -47,6 +48,7 @@ class CertificateKeeper:
         self._objects: tuple[Certificate, ...] = ()
         self._served: tuple[Certificate, ...] = ()
         self._directory: CertificateDirectory | None = None
+        self._coming: CertificateDirectory | None = None
         self._authorities: PemFile | None = None
         self._revoked: PemFile | None = None
         self._is_started = False
@@ -58,12 +60,16 @@ class CertificateKeeper:
         self._is_started = True
         for follower in self._followers():
             follower.start()
+        if self._coming is not None:
+            self._coming.begin()
 
     def stop(self) -> None:
         """Follow them no more."""
         self._is_started = False
         for follower in self._followers():
             follower.stop()
+        if self._coming is not None:
+            self._coming.stop()
 
     def apply(self, snapshot: Snapshot) -> None:
         """These are the certificates of documents now."""
@@ -95,9 +101,14 @@ class CertificateKeeper:
         """Those that are served, the objects before the files."""
         return tuple(map(self._status, self._served))
 
-    def certificate_for(self, name: str | None) -> CertificateChoice:
-        """What a client gets that asks for ``name``, or for none."""
+    def certificate_for(
+        self, name: str | None, objects: tuple[Certificate, ...] | None = None
+    ) -> CertificateChoice:
+        """What a client gets that asks for ``name``, or for none; or would, if there were these ``objects``."""
         index, now = self._terminator.index, self._now()
+        if objects is not None:
+            files = () if self._directory is None else self._directory.certificates
+            index = CertificateIndex((*objects, *files), fallback=self._settings.fallback_sni)
         selection = index.select(name, now)
         return CertificateChoice(
             None if selection.certificate is None else self._status(selection.certificate),
@@ -114,14 +125,26 @@ class CertificateKeeper:
         return [each for each in (self._directory, self._authorities, self._revoked) if each is not None]
 
     def _open_directory(self, path: str | None) -> None:
-        if self._directory is not None:
-            self._directory.stop()
-        self._directory = None
-        if path is not None:
-            self._directory = CertificateDirectory(Path(path), self._clock, self._serve)
-            self._directory.load()
-            if self._is_started:
-                self._directory.start()
+        for before in (self._directory, self._coming):
+            if before is not None:
+                before.stop()
+        self._coming = None
+        if path is None:
+            self._directory = None
+            return
+        opened = CertificateDirectory(Path(path), self._clock, lambda: self._take_over(opened))
+        if self._is_started:
+            self._coming = opened
+            opened.begin()
+        else:
+            self._directory = opened
+            opened.load()
+
+    def _take_over(self, directory: CertificateDirectory) -> None:
+        """It has been read for the first time, or has changed."""
+        if directory is self._coming:
+            self._directory, self._coming = directory, None
+        self._serve()
 
     def _follow(
         self, before: PemFile | None, name: str, path: str | None, use: Callable[[bytes | None], None]

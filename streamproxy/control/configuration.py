@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 from twisted.logger import Logger
 
-from ..dialects.assemble import Assembled, DocumentProblem, Vault, assemble, sealed
-from ..errors import InvalidConfiguration, Problem, ReadOnlyDocument
-from ..interfaces import ConfigStore, Loaded, Outcome
-from ..model import Change, Config, Delete, Document, Key, Put, Snapshot
+from ..dialects.assemble import Assembled, DocumentProblem, Vault, assemble, canonical, sealed
+from ..dialects.native.standalone import Check, Documents
+from ..errors import InvalidConfiguration, NotPending, Problem, ReadOnlyDocument, UnknownRevision
+from ..interfaces import ConfigStore, Loaded, Outcome, Pending, Rehearsal
+from ..model import Change, Config, Delete, Document, Ended, Key, ListenAddress, Put, Snapshot, Transport
+from ..plugins.discovery import catalogue
+from ..plugins.seam import Plugin
+from . import dryrun
+from .history import History, undoing
+from .snapshots import Snapshots
 from .store.changeset import revise
+
+# Who takes back what nobody confirmed.
+NOBODY = "streamproxy"
 
 
 class LiveConfiguration:
     """
-    The store's documents beside those of the configuration file. ``apply`` is called with the snapshot whenever what
+    The store's documents beside those of files. ``apply`` is called with the snapshot whenever what
     should be true has changed, whoever changed it. ``environ`` is what ``$env://`` in documents refers to,
     ``more_problems`` what else is wrong with what is asked for: with files that the configuration names.
+    ``plugins`` finds the connection plugins of these names, ``None``: the default ones. ``now`` gives seconds since the
+    epoch, ``recent`` the sessions that ended lately. With ``continues`` this goes on where another process left off.
     """
 
     _log = Logger()
@@ -32,6 +46,10 @@ class LiveConfiguration:
         *,
         environ: Mapping[str, str] | None = None,
         more_problems: Callable[[], tuple[Problem, ...]] = tuple,
+        plugins: Callable[[tuple[str, ...] | None], Mapping[str, Plugin]] = catalogue,
+        now: Callable[[], float] = time.time,
+        recent: Callable[[], Sequence[Ended]] = tuple,
+        continues: bool = False,
     ) -> None:
         self._store = store
         self._config = config
@@ -39,21 +57,58 @@ class LiveConfiguration:
         self._vault = Vault.of(config.keyring, self._environ)
         self._apply = apply
         self._more_problems = more_problems
+        self._catalogue = functools.cache(plugins)
         self._loaded = Loaded(0, ())
         self._documents: dict[Key, Document] = {}
+        self._expiry: float | None = None
         self._assembled = Assembled(Snapshot(), ())
         self._file_problems: tuple[Problem, ...] = ()
+        self._declared = Documents()
+        self._declared_problems: tuple[Problem, ...] = ()
+        self._now = now
+        self._recent = recent
+        self._continues = continues
+        self._pending: tuple[Pending, ...] = ()
         self._lock = DeferredLock()
+        self._frozen = False
         self._started = False
+        self.history = History(store)
+        self.snapshots = Snapshots()
 
     # Life
 
     def start(self) -> Deferred[None]:
-        """Read the store and apply what it holds. Fails with ``StoreError``."""
+        """
+        Read the store, take back what nobody confirmed before the process ended, and apply what there is then. Fails
+        with ``StoreError``.
+        """
         self._started = True
+        return self._lock.run(self._start)
+
+    @inlineCallbacks
+    def _start(self) -> Generator[Deferred[Any], Any, None]:
+        loaded: Loaded = yield self._store.load()
+        pending: tuple[Pending, ...] = yield self._store.pending()
+        if self._continues:
+            self._pending = pending
+        elif pending:
+            loaded = yield self._take_back(loaded, pending, "was not confirmed before the process ended")
         self._store.watch(self._changed)
-        loading = self._store.load()
-        return loading.addCallback(self._changed)
+        self._changed(loaded)
+
+    def freeze(self) -> Deferred[None]:
+        """
+        Change nothing in the store from now on; the Deferred fires when what was under way is done. Whoever wants to
+        change something waits until :meth:`thaw`.
+        """
+        self._frozen = True
+        frozen: Deferred[None] = self._lock.acquire().addCallback(lambda _: None)
+        return frozen
+
+    def thaw(self) -> None:
+        """Undo it, once it is so."""
+        self._frozen = False
+        self._lock.release()
 
     def reload(self, config: Config) -> None:
         """The configuration file says something else now."""
@@ -67,6 +122,35 @@ class LiveConfiguration:
     def refuse(self, problems: Sequence[Problem]) -> None:
         """The configuration file was changed into something that cannot be used: what runs stays, and this is shown."""
         self._file_problems = tuple(problems)
+
+    # A file of documents beside that of the configuration
+
+    def checking(self, plugins: tuple[str, ...] | None) -> Check:
+        """What looks at its documents, where only these stream plugins can be used (``None``: the configured ones)."""
+        known = self._catalogue(self._config.stream_plugins if plugins is None else plugins)
+        return lambda key, body: canonical(key, body, vault=self._vault, plugins=known)
+
+    def declare(self, documents: Documents) -> None:
+        """It says this now."""
+        self._declared = documents
+        self._declared_problems = tuple(item.problem for item in documents.dropped)
+        if self._started:
+            self._changed(self._loaded)
+
+    def refuse_documents(self, problems: Sequence[Problem]) -> None:
+        """It was changed into something that cannot be used: what it said before goes on, and this is shown."""
+        self._declared_problems = tuple(problems)
+
+    @property
+    def plugins(self) -> Mapping[str, Plugin]:
+        """The connection plugins that routes may use, by name."""
+        declared = self._declared.stream_plugins
+        return self._catalogue(self._config.stream_plugins if declared is None else declared)
+
+    @property
+    def stored(self) -> tuple[Document, ...]:
+        """What is in the store."""
+        return self._loaded.documents
 
     @property
     def vault(self) -> Vault:
@@ -90,21 +174,52 @@ class LiveConfiguration:
         return tuple(d for k, d in self._documents.items() if k.dialect == dialect and k.kind == kind)
 
     def problems(self) -> tuple[Problem, ...]:
-        return (*self._file_problems, *(_named(p) for p in self._assembled.problems), *self._more_problems())
+        assembled = (_named(problem) for problem in self._assembled.problems)
+        return (*self._file_problems, *self._declared_problems, *assembled, *self._more_problems())
+
+    def expired(self, now: float) -> tuple[Key, ...]:
+        """The documents whose time was over at ``now`` (seconds since the epoch)."""
+        if self._frozen or self._expiry is None or self._expiry > now:
+            return ()
+        documents = self._documents.values()
+        return tuple(each.key for each in documents if each.expires is not None and each.expires <= now)
 
     def change(
-        self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        author: str,
+        reason: str = "",
+        expect: int | None = None,
+        force: bool = False,
+        confirm_within: float | None = None,
     ) -> Deferred[Outcome]:
-        return self._lock.run(self._change, tuple(map(self._sealed, changes)), author, reason, expect)
+        sealed_changes = tuple(map(self._sealed, changes))
+        return self._lock.run(self._change, sealed_changes, author, reason, expect, force, confirm_within)
 
     @inlineCallbacks
     def _change(
-        self, changes: tuple[Change, ...], author: str, reason: str, expect: int | None
+        self,
+        changes: tuple[Change, ...],
+        author: str,
+        reason: str,
+        expect: int | None,
+        force: bool,
+        confirm_within: float | None,
     ) -> Generator[Deferred[Any], Any, Outcome]:
         for change in changes:
             self._refuse_read_only(change)
-        self._refuse_problems(changes)
-        loaded = yield self._store.commit(changes, author=author, reason=reason, expect=expect)
+        _, _, problems = self._would_be(changes, force)
+        if problems:
+            raise InvalidConfiguration(problems)
+        if confirm_within is None:
+            loaded = yield self._store.commit(changes, author=author, reason=reason, expect=expect)
+        else:
+            deadline = self._now() + confirm_within
+            loaded = yield self._store.commit(
+                changes, author=author, reason=reason, expect=expect, confirm_by=deadline
+            )
+            self._pending = yield self._store.pending()
         if loaded.revision > self._loaded.revision:
             self._changed(loaded)
         stored = {document.key: document for document in loaded.documents}
@@ -113,20 +228,117 @@ class LiveConfiguration:
             tuple(None if isinstance(change, Delete) else stored.get(change.key) for change in changes),
         )
 
+    def rehearse(self, changes: Sequence[Change], *, force: bool = False) -> Rehearsal:
+        sealed_changes = tuple(map(self._sealed, changes))
+        for change in sealed_changes:
+            self._refuse_read_only(change)
+        assembled, changed, problems = self._would_be(sealed_changes, force)
+        before, after = self._assembled.snapshot, assembled.snapshot
+        moved = dryrun.moved(before, after, self._recent())
+        return Rehearsal(
+            self._loaded.revision,
+            tuple(changed),
+            problems,
+            dryrun.listeners(before, after),
+            dryrun.routes(before, after),
+            moved.sessions,
+            moved.elsewhere,
+            moved.unknown,
+            moved.examples,
+        )
+
+    def candidate(self, changes: Sequence[Change]) -> tuple[Snapshot, tuple[Problem, ...]]:
+        """
+        What should be true if all that is in the store and ``changes`` were, whatever is wrong with it, and what is.
+        Raises ``StoreError`` for a document that no store could keep.
+        """
+        assembled, _, problems = self._would_be(tuple(map(self._sealed, changes)), False)
+        return assembled.snapshot, problems
+
+    @inlineCallbacks
+    def snapshot_at(self, number: int) -> Generator[Deferred[Any], Any, Snapshot | None]:
+        """What should have been true at revision ``number``, with the files of today; ``None``: it is forgotten."""
+        loaded = self._loaded
+        try:
+            documents = yield self.history.documents_at(number, loaded.revision, loaded.documents)
+        except UnknownRevision:
+            return None
+        return self._assemble(documents, number).snapshot
+
+    # What is taken back by itself
+
+    def pending(self) -> tuple[Pending, ...]:
+        return self._pending
+
+    def confirm(self, number: int) -> Deferred[tuple[int, ...]]:
+        return self._lock.run(self._confirm, number)
+
+    @inlineCallbacks
+    def _confirm(self, number: int) -> Generator[Deferred[Any], Any, tuple[int, ...]]:
+        settled = tuple(each.revision for each in self._pending if each.revision <= number)
+        if not settled:
+            raise NotPending(number)
+        yield self._store.commit((), author=NOBODY, settles=settled)
+        self._pending = tuple(each for each in self._pending if each.revision not in settled)
+        return settled
+
+    def take_back_overdue(self, now: float) -> Deferred[None] | None:
+        """Take back what nobody confirmed up to ``now`` (seconds since the epoch); ``None``: there is nothing."""
+        if self._frozen or not any(each.deadline <= now for each in self._pending):
+            return None
+        return self._lock.run(self._take_back_overdue, now)
+
+    @inlineCallbacks
+    def _take_back_overdue(self, now: float) -> Generator[Deferred[Any], Any, None]:
+        # Whoever had the lock before may have confirmed it.
+        overdue = tuple(each for each in self._pending if each.deadline <= now)
+        if not overdue:
+            return
+        loaded = yield self._take_back(self._loaded, overdue, "was not confirmed in time")
+        self._pending = tuple(each for each in self._pending if each not in overdue)
+        if loaded.revision > self._loaded.revision:
+            self._changed(loaded)
+
+    @inlineCallbacks
+    def _take_back(
+        self, loaded: Loaded, pending: Sequence[Pending], why: str
+    ) -> Generator[Deferred[Any], Any, Loaded]:
+        """The newest first, each a revision of its own, whatever else may be wrong with what it was before."""
+        for each in sorted(pending, key=lambda each: -each.revision):
+            try:
+                revision = yield self.history.at(each.revision)
+                changes = undoing(revision, {document.key: document for document in loaded.documents})
+                by = revision.author
+            except UnknownRevision:
+                changes, by = (), "somebody"
+            reason = f"revision {each.revision} of {by} {why}"
+            loaded = yield self._store.commit(changes, author=NOBODY, reason=reason, settles=[each.revision])
+            self._log.warn("{reason}: it is taken back", reason=reason)
+        return loaded
+
+    # Inside
+
     def _sealed(self, change: Change) -> Change:
         """No private key gets into a store, whoever writes it."""
-        return Put(change.key, sealed(change.key, change.body, self._vault)) if isinstance(change, Put) else change
+        if isinstance(change, Put):
+            return evolve(change, body=sealed(change.key, change.body, self._vault, self.plugins))
+        return change
 
     def _refuse_read_only(self, change: Change) -> None:
         known = self._documents.get(change.key)
         if known is not None and known.origin:
             raise ReadOnlyDocument(str(known.key), known.origin)
 
-    def _refuse_problems(self, changes: tuple[Change, ...]) -> None:
-        """Assemble the would-be whole: a change may neither be wrong itself nor break something that was right."""
+    def _would_be(
+        self, changes: tuple[Change, ...], force: bool
+    ) -> tuple[Assembled, Sequence[tuple[Document | None, Document | None]], tuple[Problem, ...]]:
+        """
+        The would-be whole, what is not as it was in it, and why it is refused: a change may neither be wrong itself
+        nor, unless by ``force``, break something that was right.
+        """
         latest = self._loaded.revision
         stored = {document.key: document for document in self._loaded.documents}
-        would_be, _ = revise(stored, changes, latest=latest, time=0.0, author="")
+        would_be, revision = revise(stored, changes, latest=latest, time=self._now(), author="")
         assembled = self._assemble(would_be.values(), latest + 1)
         index = {change.key: number for number, change in enumerate(changes) if isinstance(change, Put)}
         known = set(self._assembled.problems)
@@ -135,35 +347,68 @@ class LiveConfiguration:
             if problem.key in index:
                 prefix = f"[{index[problem.key]}]" if len(changes) > 1 else ""
                 problems.append(problem.problem.under(prefix))
-            elif problem not in known:
+            elif problem not in known and not force:
                 problems.append(_named(problem))
-        if problems:
-            raise InvalidConfiguration(tuple(problems))
+        return assembled, () if revision is None else revision.changes, tuple(problems)
 
     # Following the store
 
     def _changed(self, loaded: Loaded) -> None:
         self._loaded = loaded
-        documents = [*self._config.resources, *loaded.documents]
+        documents = [*self._from_files, *loaded.documents]
         self._documents = {}
         for document in documents:
             self._documents.setdefault(document.key, document)
+        dates = (document.expires for document in self._documents.values() if document.expires is not None)
+        self._expiry = min(dates, default=None)
         self._assembled = self._assemble(loaded.documents, loaded.revision)
         for problem in self._assembled.problems:
             self._log.error("not served: {problem}", problem=_named(problem))
+        self.snapshots.keep(self._assembled.snapshot, self._now())
         self._apply(self._assembled.snapshot)
 
     def _assemble(self, stored: Iterable[Document], revision: int) -> Assembled:
-        declared = {document.key for document in self._config.resources}
-        documents = [*self._config.resources, *(document for document in stored if document.key not in declared)]
-        return assemble(
+        declared = {document.key for document in self._from_files}
+        documents = [*self._from_files, *(document for document in stored if document.key not in declared)]
+        assembled = assemble(
             documents,
             static=self._config.stream_proxy,
             limits=self._config.limits,
+            access=self._config.access,
             revision=revision,
             vault=self._vault,
+            plugins=self.plugins,
+            trusted_proxies=self._config.trusted_proxies,
             client_ca=self._config.tls.client_ca is not None,
+            reserved=_reserved(self._config),
         )
+        return assembled if self._config.health_checks else _unchecked(assembled)
+
+    @property
+    def _from_files(self) -> tuple[Document, ...]:
+        """What files declare, which no API changes."""
+        return (*self._config.resources, *self._declared.documents)
+
+
+def _unchecked(assembled: Assembled) -> Assembled:
+    """The same without health checks."""
+    upstreams = {name: evolve(each, checks=None) for name, each in assembled.snapshot.upstreams.items()}
+    return evolve(assembled, snapshot=evolve(assembled.snapshot, upstreams=upstreams))
+
+
+def _reserved(config: Config) -> dict[ListenAddress, str]:
+    """The addresses of the process's own servers. In place of port 0 the kernel finds one that is free."""
+    servers = {
+        "admin.listen": None if config.admin is None else config.admin.listen,
+        "metrics.listen": None if config.metrics is None else config.metrics.listen,
+        "control.listen": config.control,
+        "status.listen": config.status,
+    }
+    return {
+        ListenAddress(Transport.TCP, address.host, address.port): name
+        for name, address in servers.items()
+        if address is not None and address.port
+    }
 
 
 def _named(problem: DocumentProblem) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen
 
@@ -35,11 +35,24 @@ def greeting(
             lines.append(f"  {'':<28} X-API-KEY: {credentials.new_key}  (generated{kept})")
         elif credentials.kept_in:
             lines.append(f"  {'':<28} its key is in {credentials.kept_in}")
+    for name, url in _others(config):
+        lines.append(f"  {name:<28} {url}")
+    if config.admin is not None:
         through = _listener_to(config.admin.listen, statuses, snapshot)
         scheme = "https" if config.admin.tls else "http"
         host = _reachable(Address(through.interface, through.port)) if through else _reachable(config.admin.listen)
         lines.append(f"Try:  curl {scheme}://{host}/streamproxy/v1/status")
     return lines
+
+
+def _others(config: Config) -> Iterator[tuple[str, str]]:
+    """The servers beside the Admin API, and where to try them."""
+    if config.metrics is not None:
+        yield "metrics", f"http://{_reachable(config.metrics.listen)}{config.metrics.path}"
+    if config.control is not None:
+        yield "Control API", f"http://{_reachable(config.control)}/v1/healthcheck"
+    if config.status is not None:
+        yield "status server", f"http://{_reachable(config.status)}/status/ready"
 
 
 def _place(status: ListenerStatus) -> str:

@@ -49,8 +49,7 @@ def bind_tcp(address: ListenAddress) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        prepare_tcp(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address.interface, address.port))
@@ -59,6 +58,13 @@ def bind_tcp(address: ListenAddress) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def prepare_tcp(sock: socket.socket) -> None:
+    """Have connections to this socket, whoever bound it, be born as they should be. Raises ``OSError``."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 class TcpPort:
@@ -95,6 +101,7 @@ class TcpPort:
             self._socket.close()
 
     def fileno(self) -> int:
+        """The listening socket's."""
         return self._socket.fileno()
 
     def logPrefix(self) -> str:

@@ -13,6 +13,7 @@ from ..model import ListenAddress, Listener, ListenerState, ListenerStatus, Rout
 from ..relay.engine import Engine
 from ..relay.serving import Serving
 from ..rules import Table
+from .estate import Held
 from .plan import Bind, Served, Swap, Unbind, plan
 
 # Seconds until a bind that failed is tried again: doubled each time, up to the last.
@@ -26,12 +27,25 @@ class BoundPort(Protocol):
     @property
     def port(self) -> int: ...
 
+    @property
+    def descriptor(self) -> int:
+        """That of its socket."""
+        ...
+
+    def start(self) -> None:
+        """Take what comes."""
+        ...
+
     def swap(self, serving: Serving) -> None:
         """New sessions are served by this from now on."""
         ...
 
     def close(self) -> None:
         """Cease to listen; sessions live on."""
+        ...
+
+    def cede(self) -> None:
+        """The same, where another process goes on to listen on the socket."""
         ...
 
     def status(self) -> ListenerStatus: ...
@@ -81,6 +95,8 @@ class Reconciler:
                 self._bind(step.served, snapshot)
         self._tables = {name: self._tables[name] for name in snapshot.routings.keys() & self._tables.keys()}
         self.engine.pools.keep(snapshot.upstreams)
+        self.engine.plugin_metadata = snapshot.plugin_metadata
+        self.engine.gates.keep(route for routing in snapshot.routings.values() for route in routing.routes)
 
     def status(self) -> tuple[ListenerStatus, ...]:
         """Every desired listener, by address."""
@@ -96,6 +112,31 @@ class Reconciler:
         self._closed = True
         for address in tuple(self._slots):
             self._unbind(address)
+
+    # When another process takes over
+
+    def held(self) -> tuple[Held, ...]:
+        """The sockets of everything that is bound."""
+        return tuple(
+            Held(address, slot.bound.descriptor) for address, slot in self._slots.items() if slot.bound is not None
+        )
+
+    def start(self) -> None:
+        """What was bound without being started is from now on."""
+        for slot in self._slots.values():
+            if slot.bound is not None:
+                slot.bound.start()
+
+    def cede(self) -> None:
+        """Another process listens on all of these sockets: cease to, for good."""
+        self._closed = True
+        slots = tuple(self._slots.values())
+        self._slots.clear()
+        for slot in slots:
+            if slot.retry is not None:
+                slot.retry.cancel()
+            if slot.bound is not None:
+                slot.bound.cede()
 
     # The steps
 

@@ -5,28 +5,44 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import InvalidConfiguration
-from ..model import CertificateChoice, CertificateStatus, Config, Ended, Ending, ListenerStatus
+from ..interfaces import Explained, SessionWatcher
+from ..model import (
+    CertificateChoice,
+    CertificateStatus,
+    Config,
+    Ended,
+    Ending,
+    Json,
+    ListenerStatus,
+    NameStatus,
+    Ongoing,
+    UpstreamStatus,
+)
 from ..relay.engine import Engine
 from .certificates import CertificateKeeper
 from .configuration import LiveConfiguration
+from .drain import Drain, Ends
+from .explainer import Explainer
 from .greeting import Credentials, greeting
+from .heir import Heir
 from .reconcile import Reconciler
+from .sockets import Sockets
+from .systemd import Notifier
+from .users import users_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-# How often it is looked whether the last session has gone, while the process waits to end (seconds).
-DRAIN_POLL = 0.1
+    from collections.abc import Iterator, Sequence
 
 
 class Opened(Protocol):
@@ -40,7 +56,8 @@ class Opened(Protocol):
 class ProxyService(Service):
     """
     One proxy process. ``reread`` loads the configuration file anew (raises ``InvalidConfiguration``); ``attachments``
-    are started after the listeners and stopped in the reverse order.
+    are started after the listeners and stopped in the reverse order. ``sockets`` is where the listeners' come from:
+    they are held as long as another process, whose ``heir`` this is, serves on them. ``notifier`` tells systemd.
     """
 
     _log = Logger()
@@ -55,6 +72,10 @@ class ProxyService(Service):
         config: Config,
         reread: Callable[[], Config],
         close_store: Callable[[], Deferred[None]],
+        drain: Drain,
+        sockets: Sockets,
+        notifier: Notifier,
+        heir: Heir | None = None,
     ) -> None:
         self._reactor = reactor
         self._engine = engine
@@ -64,12 +85,23 @@ class ProxyService(Service):
         self._config = config
         self._reread = reread
         self._close_store = close_store
+        self._drain = drain
+        self._sockets = sockets
+        self._notifier = notifier
+        self._heir = heir
         self._started = False
         self._applied = False
         self._failed = False
         self._attachments: list[Opened] = []
         self._signals: dict[int, Any] = {}
         self._privileged = False
+        self._explainer = Explainer(
+            configuration,
+            lambda: engine.pools.status({}),
+            reconciler.status,
+            keeper.certificate_for,
+            lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call),
+        )
         self.credentials = Credentials()
         self.on_usr1: Callable[[], None] = lambda: None
 
@@ -89,18 +121,20 @@ class ProxyService(Service):
         self._begin()
         self._signals[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hup)
         self._signals[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._on_usr1)
-        for attachment in self._attachments:
-            attachment.start()
-        self._warn(self._config)
-        self._reactor.callWhenRunning(self._greet)
+        if self._heir is None:
+            self._open()
+        else:
+            self._reactor.callWhenRunning(self._heir.ready, self._reactor, self._take_over)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         for number, handler in self._signals.items():
             signal.signal(number, handler)
         self._signals.clear()
+        self._notifier.stopping()
         self._reconciler.close()
-        drained = self._drain(self._config.limits.shutdown_timeout)
+        seconds = self._config.limits.shutdown_timeout
+        drained = self._drain.wait(self._open_sessions, seconds, Ending.SHUTDOWN, "the proxy stops")
         return drained.addCallback(self._close)
 
     # Inside
@@ -117,6 +151,20 @@ class ProxyService(Service):
     def _ready(self, _: None) -> None:
         self._applied = True
 
+    def _take_over(self) -> None:
+        """Nobody else serves on the sockets any more."""
+        self._sockets.held = False
+        self._reconciler.start()
+        self._open()
+        self._sockets.inherited.close()
+
+    def _open(self) -> None:
+        for attachment in self._attachments:
+            attachment.start()
+        self._warn(self._config)
+        self._reactor.callWhenRunning(self._greet)
+        self._reactor.callWhenRunning(self._notifier.ready)
+
     def _greet(self) -> None:
         """Say what there is. twist logs JSON to its standard output, twistd -n text: there the greeting is at home."""
         stream = sys.__stdout__ if self._privileged else sys.__stderr__
@@ -130,6 +178,8 @@ class ProxyService(Service):
         self._log.critical("cannot start: {why}", why=failure.getErrorMessage())
         if sys.__stderr__ is not None:
             sys.__stderr__.write(f"cannot start: {failure.getErrorMessage()}\n")
+        if self._heir is not None:
+            self._heir.fail(failure.getErrorMessage())
         if self._reactor.running:
             self._reactor.stop()
 
@@ -137,11 +187,16 @@ class ProxyService(Service):
         """Nothing that the file says is passed over in silence."""
         if config.ignored:
             self._log.warn("keys in the file that mean nothing here: {keys}", keys=", ".join(config.ignored))
-        if config.metrics is not None:
-            self._log.warn("metrics are not served yet")
+        if config.control is not None and not ip_address(config.control.host).is_loopback:
+            self._log.warn("the Control API asks nobody who he is, and listens on {listen}", listen=str(config.control))
 
     def reload(self) -> None:
         """Read the configuration file again. What cannot be used changes nothing, and is logged and shown."""
+        self._notifier.reloading()
+        self._reload()
+        self._notifier.ready()
+
+    def _reload(self) -> None:
         try:
             config = self._reread()
         except InvalidConfiguration as error:
@@ -152,7 +207,7 @@ class ProxyService(Service):
             return
         fixed = [
             name
-            for name in ("admin", "store", "access_log", "metrics")
+            for name in ("admin", "store", "access_log", "metrics", "control", "status", "resolver", "standalone")
             if getattr(config, name) != getattr(self._config, name)
         ]
         if fixed:
@@ -169,33 +224,19 @@ class ProxyService(Service):
     def _on_usr1(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.on_usr1)
 
-    def _drain(self, seconds: float) -> Deferred[None]:
-        """Wait until the last session has gone, ``seconds`` at most, then end those that are left."""
-        deadline = self._reactor.seconds() + seconds
-        done: Deferred[None] = Deferred()
-        if len(self._engine.table):
-            self._log.info(
-                "waiting up to {seconds:g} s for {count} sessions to end",
-                seconds=seconds,
-                count=len(self._engine.table),
-            )
+    def _open_sessions(self) -> Sequence[Ends]:
+        return tuple(self._engine.table.everybody())
 
-        def look() -> None:
-            if len(self._engine.table) and self._reactor.seconds() < deadline:
-                return
-            poll.stop()
-            for session in self._engine.table:
-                session.kill(Ending.SHUTDOWN, "the proxy stops")
-            done.callback(None)
-
-        poll = LoopingCall(look)
-        poll.clock = self._reactor
-        poll.start(DRAIN_POLL, now=True)
-        return done
+    def status(self) -> str:
+        """How it is, in a line for people."""
+        listeners = self._reconciler.status()
+        up = sum(each.state is ListenerState.LISTENING for each in listeners)
+        return f"{len(self._open_sessions())} sessions, {up} of {len(listeners)} listeners listen"
 
     def _close(self, _: None) -> Deferred[None]:
         for attachment in reversed(self._attachments):
             attachment.stop()
+        self._notifier.close()
         return self._close_store()
 
     # What the APIs see of what runs
@@ -203,14 +244,48 @@ class ProxyService(Service):
     def listeners(self) -> tuple[ListenerStatus, ...]:
         return self._reconciler.status()
 
+    def upstreams(self) -> tuple[UpstreamStatus, ...]:
+        return self._engine.pools.status(users_of(self._configuration.snapshot))
+
     def sessions(self) -> int:
         return len(self._engine.table)
+
+    def live(self) -> Iterator[Ongoing]:
+        return (session.ongoing() for session in self._engine.table.everybody())
+
+    def session(self, session_id: str) -> Ongoing | Ended | None:
+        live = self._engine.table.shown(session_id)
+        if live is not None:
+            return live.ongoing()
+        return next((record for record in self._engine.table.recent if record.id == session_id), None)
+
+    def kill(self, session_id: str, detail: str) -> bool:
+        live = self._engine.table.shown(session_id)
+        if live is not None:
+            live.kill(Ending.KILLED, detail)
+        return live is not None
+
+    def watch(self, watcher: SessionWatcher) -> Callable[[], None]:
+        table = self._engine.table
+        table.watch(watcher)
+        return lambda: table.unwatch(watcher)
+
+    def why(self, session_id: str) -> Deferred[Explained | None]:
+        record = self.session(session_id)
+        explained: Deferred[Explained | None] = succeed(None)
+        return explained if record is None else explained.addCallback(lambda _: self._explainer.session(record))
+
+    def explain(self, question: Json) -> Deferred[Explained]:
+        return self._explainer.question(question)
 
     def recent(self) -> Sequence[Ended]:
         return self._engine.table.latest()
 
     def certificates(self) -> tuple[CertificateStatus, ...]:
         return self._keeper.certificates()
+
+    def names(self) -> tuple[NameStatus, ...]:
+        return self._engine.resolver.status()
 
     def certificate_for(self, name: str | None) -> CertificateChoice:
         return self._keeper.certificate_for(name)

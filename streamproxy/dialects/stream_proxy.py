@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, TypeVar
 
 from attrs import frozen
 
-from streamproxy.errors import Problem
+from streamproxy.errors import InvalidConfiguration, Problem
 from streamproxy.model import ListenAddress, StaticListener, Transport, canonical_interface
 
 from .claims import Claims
@@ -24,13 +24,15 @@ from .codec import MOST_PROBLEMS, Via, bounded, kind_of, shown, structure
 # For each transport. A listener holds a descriptor, and few processes may open more.
 MOST_LISTENERS = 10_000
 
+T = TypeVar("T")
+
 _ADDRESS = re.compile(r"(?:(\[[^\[\]]+\]|[^\[\]:]+):)?([^\[\]:]*)")
 _PORTS = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 _FRACTION = re.compile(r"[0-9]+\.[0-9]+")
 
 
 @frozen
-class _Range:
+class Range:
     """``interface`` as of :class:`ListenAddress`; both ports are in it."""
 
     interface: str
@@ -51,7 +53,7 @@ def expand(
     *,
     claims: Claims | None = None,
     proxy_protocol: bool = False,
-    proxy_protocol_to_upstream: bool = False,
+    proxy_protocol_to_upstream: int = 0,
 ) -> tuple[tuple[StaticListener, ...], tuple[Problem, ...]]:
     """
     The listeners that the list ``entries``, which stands at ``path`` of a file, asks for; and what is wrong with the
@@ -79,7 +81,7 @@ def expand(
     return tuple(listeners), bounded(problems)
 
 
-def _refused(wanted: _Range, transport: Transport, count: int, claims: Claims) -> Iterator[Problem]:
+def _refused(wanted: Range, transport: Transport, count: int, claims: Claims) -> Iterator[Problem]:
     """Why a range cannot be had, when there are ``count`` listeners already."""
     if count + len(wanted) > MOST_LISTENERS:
         yield Problem("", "bad_value", f"more than {MOST_LISTENERS} listeners are too many")
@@ -92,12 +94,13 @@ def _refused(wanted: _Range, transport: Transport, count: int, claims: Claims) -
             return
 
 
-def _range(value: object) -> _Range:
+def listen_range(value: object) -> Range:
+    """What an ``addr`` says. Raises ``ValueError`` with APISIX's words for what it does not."""
     match value:
         case bool():
             raise ValueError("invalid port value type: boolean")
         case int():
-            return _Range("0.0.0.0", _port(value), value)
+            return Range("0.0.0.0", _port(value), value)
         case float():
             raise ValueError(f"port must be an integer, got: {value}")
         case str():
@@ -108,7 +111,7 @@ def _range(value: object) -> _Range:
             raise ValueError("invalid port value type: table")
 
 
-def _parsed(value: str) -> _Range:
+def _parsed(value: str) -> Range:
     written = shown(value)[1:-1]
     address = _ADDRESS.fullmatch(value)
     if address is None:
@@ -129,7 +132,7 @@ def _parsed(value: str) -> _Range:
         interface = canonical_interface(host or "")
     except ValueError:
         raise ValueError(f"invalid port format: {written}") from None
-    return _Range(interface, first, last)
+    return Range(interface, first, last)
 
 
 def _port(number: int) -> int:
@@ -138,15 +141,34 @@ def _port(number: int) -> int:
     return number
 
 
+def _version(value: object) -> int:
+    if isinstance(value, bool):
+        return int(value)
+    if value not in (1, 2) or not isinstance(value, int):
+        raise ValueError("expected a boolean, 1 or 2: the version of the PROXY protocol")
+    return value
+
+
+ProxyVersion = Annotated[int, Via(Any, _version)]
+"""``true`` is APISIX's, version 1, and ``false`` is none."""
+
+ENDS_OR_PASSES: Final = Problem("tls_passthrough", "conflict", "contradicts tls: either TLS ends here, or it passes")
+
+
 @frozen
 class _Entry:
-    addr: Annotated[_Range, Via(Any, _range)]
+    addr: Annotated[Range, Via(Any, listen_range)]
     tls: bool = False
+    tls_passthrough: bool = False
     proxy_protocol: bool | None = None
-    proxy_protocol_to_upstream: bool | None = None
+    proxy_protocol_to_upstream: ProxyVersion | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.tls and self.tls_passthrough:
+            raise InvalidConfiguration((ENDS_OR_PASSES,))
 
     def listener(
-        self, address: ListenAddress, path: str, proxy_protocol: bool, proxy_protocol_to_upstream: bool
+        self, address: ListenAddress, path: str, proxy_protocol: bool, proxy_protocol_to_upstream: int
     ) -> StaticListener:
         """One of its listeners. The last two are for a TCP entry that does not say."""
         is_tcp = address.transport is Transport.TCP
@@ -154,12 +176,15 @@ class _Entry:
             address,
             path,
             tls=self.tls,
-            proxy_protocol=_said(self.proxy_protocol, is_tcp and proxy_protocol),
-            proxy_protocol_to_upstream=_said(self.proxy_protocol_to_upstream, is_tcp and proxy_protocol_to_upstream),
+            proxy_protocol=is_tcp and _said(self.proxy_protocol, proxy_protocol),
+            proxy_protocol_to_upstream=_said(self.proxy_protocol_to_upstream, proxy_protocol_to_upstream)
+            if is_tcp
+            else 0,
+            tls_passthrough=self.tls_passthrough,
         )
 
 
-def _said(own: bool | None, default: bool) -> bool:
+def _said(own: T | None, default: T) -> T:
     return default if own is None else own
 
 

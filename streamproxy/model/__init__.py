@@ -1,5 +1,6 @@
 """Frozen values that every layer shares. Nothing here does anything; nothing here imports a reactor."""
 
+from .access import Access
 from .address import Address, ListenAddress, Transport, canonical_interface
 from .config import (
     AccessLogSettings,
@@ -8,15 +9,18 @@ from .config import (
     AdminSettings,
     AdminTls,
     Config,
+    MetricsSettings,
+    ResolverSettings,
     Role,
     Secret,
+    Standalone,
     StaticListener,
     StoreSettings,
     StoreType,
     TlsSettings,
 )
 from .document import Change, Delete, Document, Json, Key, Put
-from .ending import Ended, Ending
+from .ending import Ended, Ending, Ongoing, Phase
 from .facts import FactKind, Facts
 from .health import (
     ActiveCheck,
@@ -31,9 +35,10 @@ from .health import (
     UpstreamStatus,
 )
 from .listener import Listener, ProxyAccept
+from .name import NameStatus, is_service_name
 from .plugin import PluginUse
 from .route import Decision, Match, NamePattern, Network, Order, PatternKind, Route, Routing
-from .settings import Limits
+from .settings import Limits, ListenerLimits, Rate
 from .snapshot import Snapshot
 from .status import (
     CertificateCandidate,
@@ -59,6 +64,7 @@ from .tls import (
 from .upstream import HashKey, Node, Policy, Timeouts, Upstream
 
 __all__ = [
+    "Access",
     "AccessLogSettings",
     "ActiveCheck",
     "Address",
@@ -92,24 +98,31 @@ __all__ = [
     "Limits",
     "ListenAddress",
     "Listener",
+    "ListenerLimits",
     "ListenerState",
     "ListenerStatus",
     "Match",
+    "MetricsSettings",
     "NamePattern",
+    "NameStatus",
     "Network",
     "Node",
     "NodeHealth",
     "NodeStatus",
+    "Ongoing",
     "Order",
     "PassiveCheck",
     "PatternKind",
     "PeerIdentity",
+    "Phase",
     "PluginUse",
     "ProxyAccept",
     "Policy",
     "Probe",
     "Put",
+    "Rate",
     "Report",
+    "ResolverSettings",
     "Role",
     "Route",
     "Routing",
@@ -117,6 +130,7 @@ __all__ = [
     "Secret",
     "ServerPolicy",
     "Snapshot",
+    "Standalone",
     "StaticListener",
     "StoreSettings",
     "StoreType",
@@ -130,4 +144,5 @@ __all__ = [
     "Upstream",
     "UpstreamStatus",
     "canonical_interface",
+    "is_service_name",
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 import hmac
+import os
 
 from attrs import field, frozen
 
+from .access import Access
 from .address import Address, ListenAddress
 from .document import Document
 from .route import Network
-from .settings import Limits
+from .settings import Limits, ListenerLimits
 
 
 @frozen
@@ -66,6 +68,8 @@ class AdminSettings:
     """
     ``allow``: callers from elsewhere get 403; empty allows everybody. ``max_body`` in bytes. Without ``require_key``
     nobody has to prove anything (APISIX's ``admin_key_required: false``), and everybody is an administrator.
+    ``api_version`` is the shape of APISIX's answers (``v3``, ``v2``). With ``cors`` pages of every site may read what
+    APISIX's API answers, to those who have a key; ``server_tokens`` says whether it names its version.
     """
 
     listen: Address = Address("127.0.0.1", 9180)
@@ -75,6 +79,9 @@ class AdminSettings:
     tls: AdminTls | None = None
     max_body: int = 1_572_864
     require_key: bool = True
+    api_version: str = "v3"
+    cors: bool = False
+    server_tokens: bool = True
 
 
 class StoreType(enum.Enum):
@@ -92,13 +99,20 @@ class StoreSettings:
 
 @frozen
 class StaticListener:
-    """A ``stream_proxy`` entry. ``path`` says where it stands in the file (``stream_proxy.tcp[0]``)."""
+    """
+    A ``stream_proxy`` entry. ``path`` says where it stands in the file (``stream_proxy.tcp[0]``). With
+    ``tls_passthrough`` it looks for the name in a TLS handshake that it leaves alone. ``proxy_protocol_to_upstream`` is
+    the version of the PROXY protocol that targets are sent (0: none). ``access`` and ``limits`` are its own.
+    """
 
     address: ListenAddress
     path: str
     tls: bool = False
     proxy_protocol: bool = False
-    proxy_protocol_to_upstream: bool = False
+    proxy_protocol_to_upstream: int = 0
+    tls_passthrough: bool = False
+    access: Access = Access()
+    limits: ListenerLimits = ListenerLimits()
 
 
 @frozen
@@ -116,10 +130,52 @@ class TlsSettings:
 
 @frozen
 class AccessLogSettings:
-    """``path``: a file, or ``-`` for standard output. ``format``: ``json``, ``otoroshi``, or a format string."""
+    """
+    ``path``: a file, ``-`` for standard output, ``syslog:server=...`` or a URL. ``format``: ``json``, ``otoroshi``, or a
+    format string, in which values are escaped as nginx does by default or, with the ``escape`` ``json``, so that they
+    fit into JSON's quotes.
+    """
 
     path: str
     format: str = "json"
+    escape: str = "default"
+
+
+@frozen
+class MetricsSettings:
+    """
+    Where metrics are scraped: at ``path`` and at ``/metrics``. ``prefix`` begins the names of APISIX's, in place of
+    its own default.
+    """
+
+    listen: Address
+    path: str = "/apisix/prometheus/metrics"
+    prefix: str = "apisix_"
+
+
+class Standalone(enum.Enum):
+    """
+    APISIX without etcd: ``API`` takes everything at once through ``/apisix/admin/configs``; the others read a file of
+    documents beside the configuration.
+    """
+
+    API = "api"
+    YAML = "yaml"
+    JSON = "json"
+
+
+@frozen
+class ResolverSettings:
+    """
+    Who is asked for the addresses behind names (empty: whom the system asks). ``valid`` is how many seconds an answer
+    holds (``None``: as long as it says), ``timeout`` how many are waited for one. Without ``ipv6`` only IPv4 addresses
+    are asked for.
+    """
+
+    servers: tuple[Address, ...] = ()
+    valid: float | None = None
+    timeout: float = 5.0
+    ipv6: bool = True
 
 
 @frozen
@@ -129,6 +185,12 @@ class Config:
     documents (read-only in the APIs). ``keyring`` has what private keys in documents are sealed with, the first key,
     and what else they may have been sealed with; empty means APISIX's default. ``ignored`` names the keys that were
     understood to be another product's and have no meaning here.
+
+    ``control`` and ``status`` are where APISIX's Control API and status server listen (``None``: nowhere).
+    ``stream_plugins`` names the connection plugins there are (``None``: the default ones). Without ``stream_enabled``
+    (APISIX's ``proxy_mode: http``) the Admin API takes no stream routes. The addresses in PROXY
+    protocol headers are adopted from ``trusted_proxies`` only. Without ``health_checks`` no target is checked, whatever
+    its upstream says. ``access`` is about the clients of every listener.
     """
 
     path: str
@@ -138,7 +200,23 @@ class Config:
     tls: TlsSettings = TlsSettings()
     resources: tuple[Document, ...] = ()
     access_log: AccessLogSettings | None = None
-    metrics: Address | None = None
+    metrics: MetricsSettings | None = None
     limits: Limits = Limits()
     keyring: tuple[Secret, ...] = ()
     ignored: tuple[str, ...] = ()
+    control: Address | None = None
+    status: Address | None = None
+    stream_plugins: tuple[str, ...] | None = None
+    stream_enabled: bool = True
+    standalone: Standalone | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    resolver: ResolverSettings = ResolverSettings()
+    health_checks: bool = True
+    access: Access = Access()
+
+    @property
+    def documents_path(self) -> str | None:
+        """The file of documents that stands beside this one, if there is to be one."""
+        if self.standalone is None or self.standalone is Standalone.API:
+            return None
+        return os.path.join(os.path.dirname(self.path), f"apisix.{self.standalone.value}")  # noqa: PTH118, PTH120

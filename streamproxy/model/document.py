@@ -29,7 +29,8 @@ class Document:
 
     ``created_revision`` and ``revision`` are the configuration revisions of its first and last write, ``created``
     and ``updated`` the same in seconds since the epoch. ``origin`` is empty for what came through an API, else the
-    path of the file that declares it, which makes it read-only in the APIs.
+    path of the file that declares it, which makes it read-only in the APIs. At ``expires`` (seconds since the epoch)
+    the document is deleted by itself; ``None``: never.
     """
 
     key: Key
@@ -39,6 +40,7 @@ class Document:
     created: float = 0.0
     updated: float = 0.0
     origin: str = ""
+    expires: float | None = None
 
     def with_body(self, body: Mapping[str, Json]) -> Document:
         return evolve(self, body=body)
@@ -46,10 +48,11 @@ class Document:
 
 @frozen
 class Put:
-    """Create or replace the document ``key``."""
+    """Create or replace the document ``key``, for good or until ``expires`` (seconds since the epoch)."""
 
     key: Key
     body: Mapping[str, Json]
+    expires: float | None = None
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""How a session ended, and the record it leaves."""
+"""How a session goes, how it ended, and the record it leaves."""
 
 from __future__ import annotations
 
@@ -31,8 +31,14 @@ class Ending(enum.Enum):
     RESOLVE_FAILED = "resolve_failed"
     TARGET_TLS_FAILED = "target_tls_failed"
     OVER_LIMIT = "over_limit"
+    DENIED = "denied"
+    MAX_DURATION = "max_duration"
+    QUEUE_FULL = "queue_full"
+    QUEUE_TIMEOUT = "queue_timeout"
+    NODE_DOWN = "node_down"
     KILLED = "killed"
     SHUTDOWN = "shutdown"
+    DRAINED = "drained"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -63,4 +69,40 @@ class Ended:
     bytes_out: int = 0
     attempts: int = 0
     code: int | None = None
+    variables: Mapping[str, str] = field(factory=dict)
+
+
+class Phase(enum.Enum):
+    """
+    What a session is at: it waits for a PROXY protocol header, for the bytes that name its target, for its client's
+    handshake, for what plugins say, for a node; or it relays.
+    """
+
+    HEADER = "header"
+    SNIFFING = "sniffing"
+    HANDSHAKE = "handshake"
+    PLUGINS = "plugins"
+    CONNECTING = "connecting"
+    RELAYING = "relaying"
+
+
+@frozen
+class Ongoing:
+    """One session that goes on, as it was when this was made. The fields are those of :class:`Ended`."""
+
+    id: str
+    facts: Facts
+    owner: str
+    revision: int
+    phase: Phase
+    started: float
+    duration: float
+    route: str | None = None
+    upstream: str | None = None
+    node: str | None = None
+    sniff_time: float | None = None
+    connect_time: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    attempts: int = 0
     variables: Mapping[str, str] = field(factory=dict)

@@ -27,6 +27,7 @@ class Facts:
 
     Where a PROXY protocol header came first, ``claimed`` is the client it names; if its sender is trusted, that is
     ``peer`` too (and ``local`` what it names there), and ``via`` is the sender. ``tlvs`` are the header's, by type.
+    ``assumed`` is the name that a client is taken to mean that said none.
     """
 
     listener: ListenAddress
@@ -40,8 +41,11 @@ class Facts:
     claimed: Address | None = None
     via: Address | None = None
     tlvs: tuple[tuple[int, bytes], ...] = ()
+    assumed: str | None = None
 
     @property
     def name(self) -> str | None:
-        """The name the client asked for, by whichever protocol it said it."""
-        return self.sni if self.sni is not None else self.http_host
+        """The name the client asked for, by whichever protocol it said it, else the one that is assumed."""
+        if self.sni is not None:
+            return self.sni
+        return self.http_host if self.http_host is not None else self.assumed

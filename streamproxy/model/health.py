@@ -42,10 +42,11 @@ class Thresholds:
 @frozen
 class ActiveCheck:
     """
-    Nodes are asked every ``healthy_interval`` or ``unhealthy_interval`` seconds, by what they are; an answer may take
-    ``timeout`` seconds. ``host`` and ``port`` replace the node's. ``healthy_statuses`` and ``unhealthy_statuses`` are
-    HTTP's; one in neither says nothing. ``expect`` is an RE2 expression that what is answered has to match somewhere
-    (empty: any answer, or for TCP none at all if nothing is sent).
+    Nodes are asked every ``healthy_interval`` or ``unhealthy_interval`` seconds, by what they are, ``concurrency`` of
+    them at a time; an answer may take ``timeout`` seconds. ``port`` is asked in place of the node's; ``host`` is the
+    name that HTTP and TLS use in place of the node's, which is connected to all the same. ``healthy_statuses`` and
+    ``unhealthy_statuses`` are HTTP's; one in neither says nothing. ``expect`` is an RE2 expression that what is
+    answered has to match somewhere (empty: any answer, or for TCP none at all if nothing is sent).
     """
 
     probe: Probe = Probe.HTTP

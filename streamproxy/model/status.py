@@ -21,7 +21,8 @@ class ListenerState(enum.Enum):
 class ListenerStatus:
     """
     ``bound_port`` is the kernel's choice where port 0 was asked for. ``error`` and ``retry_in`` (seconds) say why a
-    failed one failed and when it is tried again. ``ended`` counts ended sessions by their reason.
+    failed one failed and when it is tried again. ``ended`` counts ended sessions by their reason. Datagrams are counted
+    of UDP listeners only, those that were dropped among them.
     """
 
     listener: Listener
@@ -35,6 +36,8 @@ class ListenerStatus:
     bytes_in: int = 0
     bytes_out: int = 0
     ended: tuple[tuple[str, int], ...] = ()
+    datagrams_in: int = 0
+    datagrams_out: int = 0
 
 
 @frozen

@@ -24,7 +24,7 @@ class ClientAuth(enum.Enum):
     NEED = "Need"
 
 
-STARTTLS = ("imap", "ldap", "pop3", "postgres", "smtp")
+STARTTLS = ("imap", "ldap", "mysql", "pop3", "postgres", "smtp")
 """The protocols that begin in plain text and whose clients can be answered up to their ClientHello."""
 
 

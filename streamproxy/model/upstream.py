@@ -33,7 +33,7 @@ class HashKey:
     combined: bool = False
 
 
-@frozen
+@frozen(cache_hash=True)
 class Node:
     """
     A place to connect to. ``host`` is a name or an IP literal; ``ip``, where given, is dialled in its place (it may be
@@ -56,7 +56,9 @@ class Node:
     def label(self) -> str:
         """For people and logs: ``host:port``, or ``host/ip:port`` where ``ip`` overrides."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}/{self.ip}:{self.port}" if self.ip else f"{host}:{self.port}"
+        # A dot at the end makes no other name of it.
+        overridden = self.ip is not None and self.ip.removesuffix(".") != self.host
+        return f"{host}/{self.ip}:{self.port}" if overridden else f"{host}:{self.port}"
 
 
 @frozen

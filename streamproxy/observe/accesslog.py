@@ -41,8 +41,8 @@ class Clock(Protocol):
 
 class AccessLog:
     """
-    Writes to the file ``path``, or to standard output where it is ``-``; ``format`` is what ``compile_format`` takes,
-    and raises ``ValueError`` as that does.
+    Writes to the file ``path``, or to standard output where it is ``-``; ``format`` and ``escape`` are what
+    ``compile_format`` takes, and raise ``ValueError`` as they do there.
 
     Nothing that goes wrong while writing is raised: ``problem`` says in words what is wrong now (``None``: nothing),
     it is tried again every ``flush_interval`` seconds, and ``lost`` counts the lines that there was no room to keep
@@ -56,9 +56,10 @@ class AccessLog:
         clock: Clock,
         *,
         service: ServiceLookup | None = None,
+        escape: str = "default",
         flush_interval: float = 1.0,
     ) -> None:
-        self._line = compile_format(format, service)
+        self._line = compile_format(format, service, escape)
         # Absolute, since a daemon changes its directory before it writes the first line.
         self._path = None if path == STANDARD_OUTPUT else str(Path(path).absolute())
         self._name = self._path or "standard output"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from typing import Final
 
-from ..model import Ended, PeerIdentity, TlsFacts
+from ..model import Address, Ended, PeerIdentity, TlsFacts
+
+# So much of what somebody said is enough to recognise it by.
+TLV_BYTES: Final = 256
 
 
 def json_line(record: Ended) -> str:
     """
-    The record as one line of JSON in ASCII, without the line's end. ``started`` is UTC; durations are in seconds.
+    The record as one line of JSON in ASCII, without the line's end. ``started`` is UTC; durations are in seconds. Of
+    each of a PROXY header's ``tlvs`` there are the first :data:`TLV_BYTES` bytes, in hex.
 
     It is spelled out because a log line is written for each session: the general encoder takes twice as long.
     """
@@ -25,11 +31,14 @@ def json_line(record: Ended) -> str:
         f',"local_address":{quoted(local.host)},"local_port":{local.port}'
         f',"tls":{"true" if facts.tls else "false"},"sni":{_text(facts.sni)}'
         f',"alpn":[{",".join(map(quoted, facts.alpn))}],"http_host":{_text(facts.http_host)}'
+        f',"assumed":{_text(facts.assumed)}'
         f',"owner":{quoted(record.owner)},"revision":{record.revision},"route":{_text(record.route)}'
         f',"upstream":{_text(record.upstream)},"node":{_text(record.node)},"attempts":{record.attempts}'
         f',"sniff_time":{_seconds(record.sniff_time)},"connect_time":{_seconds(record.connect_time)}'
         f',"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
-        f',"handshake":{_handshake(facts.handshake)}}}'
+        f',"handshake":{_handshake(facts.handshake)},"claimed":{_address(facts.claimed)},"via":{_address(facts.via)}'
+        f',"tlvs":{_tlvs(facts.tlvs) if facts.tlvs else "[]"},"code":{"null" if record.code is None else record.code}'
+        f',"variables":{_variables(record.variables) if record.variables else "{}"}}}'
     )
 
 
@@ -61,6 +70,18 @@ def _client(client: PeerIdentity | None) -> str:
         f'{{"subject":{quoted(client.subject)},"sans":[{",".join(map(quoted, client.sans))}]'
         f',"fingerprint":{quoted(client.fingerprint)},"serial":"{client.serial:x}"}}'
     )
+
+
+def _address(address: Address | None) -> str:
+    return "null" if address is None else quoted(str(address))
+
+
+def _tlvs(tlvs: Iterable[tuple[int, bytes]]) -> str:
+    return f"[{','.join(f'[{kind},{quoted(value[:TLV_BYTES].hex())}]' for kind, value in tlvs)}]"
+
+
+def _variables(variables: Mapping[str, str]) -> str:
+    return f"{{{','.join(f'{quoted(name)}:{quoted(value)}' for name, value in variables.items())}}}"
 
 
 def _text(value: str | None) -> str:

@@ -4,21 +4,56 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Protocol
 
-from ..model import Ended, Ending
+from ..interfaces import SessionWatcher
+from ..model import Ended, Ending, ListenAddress, Ongoing
 
 # How many ended sessions are remembered.
 RECENT = 1000
 
 
-class Live(Protocol):
+class Shown(Protocol):
+    """A session that goes on, as people see it: over TCP or of datagrams."""
+
+    def ongoing(self) -> Ongoing:
+        """What is known of it now."""
+        ...
+
+    def kill(self, ending: Ending, detail: str = "") -> None:
+        """End it now."""
+        ...
+
+
+class House(Protocol):
+    """Where sessions live that the table does not hold itself."""
+
+    def __iter__(self) -> Iterator[Shown]: ...
+
+    def find(self, session_id: str) -> Shown | None:
+        """The live session of that id."""
+        ...
+
+
+class Live(Shown, Protocol):
     """A session that goes on."""
 
     number: int
 
-    def kill(self, ending: Ending, detail: str = "") -> None:
-        """End it now."""
+    @property
+    def listener(self) -> ListenAddress:
+        """Where its client came in."""
+        ...
+
+    @property
+    def bytes_in(self) -> int:
+        """What was relayed from the client to the target so far."""
+        ...
+
+    @property
+    def bytes_out(self) -> int:
+        """What was relayed from the target to the client so far."""
         ...
 
 
@@ -48,6 +83,51 @@ class SessionTable:
         self._per_client: Counter[str] = Counter()
         self.recent: deque[Ended] = deque(maxlen=recent)
         self._listeners: list[Callable[[Ended], None]] = []
+        self._houses: list[House] = []
+        self.watchers: tuple[SessionWatcher, ...] = ()
+
+    def watch(self, watcher: SessionWatcher) -> None:
+        """Tell ``watcher`` of what happens, until :meth:`unwatch`. As long as nobody watches, nobody pays."""
+        self.watchers = (*self.watchers, watcher)
+
+    def unwatch(self, watcher: SessionWatcher) -> None:
+        """Tell it no more."""
+        self.watchers = tuple(each for each in self.watchers if each is not watcher)
+
+    def house(self, house: House) -> None:
+        """Sessions live there, too."""
+        self._houses.append(house)
+
+    def raze(self, house: House) -> None:
+        """They do not any more."""
+        self._houses.remove(house)
+
+    def everybody(self) -> Iterator[Shown]:
+        """All that go on, the datagrams' included. The table must not change meanwhile."""
+        return chain(self._live.values(), *self._houses)
+
+    def shown(self, session_id: str) -> Shown | None:
+        """The live session of that id, one of datagrams included."""
+        found: Shown | None = self.find(session_id)
+        for house in self._houses:
+            found = house.find(session_id) if found is None else found
+        return found
+
+    def began(self, session: Shown) -> None:
+        """A session that the table does not hold began."""
+        if not self.watchers:
+            return
+        ongoing = session.ongoing()
+        for watcher in self.watchers:
+            watcher.opened(ongoing)
+
+    def routed(self, session: Shown) -> None:
+        """A session has its node."""
+        if not self.watchers:
+            return
+        ongoing = session.ongoing()
+        for watcher in self.watchers:
+            watcher.routed(ongoing)
 
     def observe(self, listener: Callable[[Ended], None]) -> None:
         """From now on, tell ``listener`` of each ended session."""
@@ -78,16 +158,27 @@ class SessionTable:
         """A session began for this client address."""
         self._live[session.number] = session
         self._per_client[client] += 1
+        if self.watchers:
+            self.began(session)
 
-    def closed(self, session: Live, client: str, record: Ended) -> None:
-        """A session that was opened is over."""
-        if self._live.pop(session.number, None) is None:
-            return
+    def moved(self, session: Live, before: str, client: str) -> None:
+        """An open session turned out to be of another client address."""
+        if session.number in self._live and before != client:
+            self._forget_client(before)
+            self._per_client[client] += 1
+
+    def _forget_client(self, client: str) -> None:
         left = self._per_client[client] - 1
         if left > 0:
             self._per_client[client] = left
         else:
             del self._per_client[client]
+
+    def closed(self, session: Live, client: str, record: Ended) -> None:
+        """A session that was opened is over."""
+        if self._live.pop(session.number, None) is None:
+            return
+        self._forget_client(client)
         self.ended(record)
 
     def ended(self, record: Ended) -> None:
@@ -95,6 +186,8 @@ class SessionTable:
         self.recent.append(record)
         for listener in self._listeners:
             listener(record)
+        for watcher in self.watchers:
+            watcher.ended(record)
 
     def of_client(self, client: str) -> int:
         """How many sessions this client address has open."""

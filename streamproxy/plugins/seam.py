@@ -79,7 +79,9 @@ class Gate(Protocol):
         ...
 
     def ended(self, record: Ended) -> None:
-        """A session that ``admit`` was asked about is over."""
+        """
+        A session is over: one that ``admit`` was asked about, or that another plugin rejected before it could be.
+        """
         ...
 
     def close(self) -> None:

@@ -25,6 +25,9 @@ FAREWELL_READ = 65536
 
 _RESET = struct.pack("ii", 1, 0)
 
+# The first byte of TCP_INFO is the connection's state; this one is a connection that is no more (linux/tcp_states.h).
+_TCP_CLOSE = 7
+
 
 class Departure:
     """A socket on its way out: reset as soon as the kernel has sent what it holds, or when the grace is over."""
@@ -95,11 +98,17 @@ class Farewell:
 
 
 def unsent(sock: socket.socket) -> int:
-    """Bytes in the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    """
+    Bytes in the kernel that may still reach the peer: not acknowledged (SIOCOUTQ, tcp(7)), on a connection that is
+    not dead. The kernel goes on counting what it threw away when the peer's reset came.
+    """
     try:
-        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        count = int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        if count and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+            return 0
     except OSError:
         return 0
+    return count
 
 
 def reset(sock: socket.socket) -> None:

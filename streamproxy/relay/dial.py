@@ -96,9 +96,11 @@ class Dial:
         self.problem = f"{self._trying} port {self.node.port}: {error.strerror or error}"
 
     def _drop_socket(self) -> None:
-        sock, self._socket = self._socket, None
+        sock = self._socket
         if sock is not None:
+            # Before it is forgotten: whoever watches it asks for its number.
             self._reactor.removeWriter(self)
+            self._socket = None
             sock.close()
 
     def _succeed(self, sock: socket.socket) -> None:

@@ -38,6 +38,12 @@ class Early:
         taken, self.window = (self.window, b"") if size is None else (self.window[:size], self.window[size:])
         return taken
 
+    def forget(self) -> None:
+        """Nobody cares any more: keep nothing and nobody alive."""
+        self.window = b""
+        self.changed = None
+        self._lost = _nobody
+
     def hear(self, data: bytes) -> None:
         self.window += data
         if self.changed is not None:
@@ -52,6 +58,10 @@ class Early:
 
     def lose(self, why: str) -> None:
         self._lost(why)
+
+
+def _nobody(why: str) -> None:
+    """Is told, once the session is over."""
 
 
 class _Ear:

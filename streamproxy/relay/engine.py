@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import resource
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from ..balance import Pools
+from prometheus_client import CollectorRegistry
+from twisted.logger import Logger, LogLevel
+
+from ..balance import Means, Pools
 from ..observe.sessions import SessionTable
+from ..observe.throttle import Throttle
+from ..plugins import Host, Plugin
 from ..tls import Contexts
 from .deadlines import Deadlines
 from .dial import Dialler
+from .dns.expansion import Expansion
+from .gates import Gates
+from .hub import hub_over
 from .resolve import Resolver
 from .seams import Reactor
+from .splice import pipes_here
 from .target_ask import TargetAsk
 from .target_tls import TargetHandshake
 
@@ -36,10 +47,28 @@ def default_max_sessions() -> int:
     return max(16, int(soft * DESCRIPTOR_SHARE))
 
 
+_log = Logger("streamproxy.plugins")
+_LEVELS = {name: LogLevel.lookupByName(name) for name in ("debug", "info", "warn", "error")}
+
+
+class _Talk:
+    """What plugins have to say goes to the log, as far as it can bear that."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._throttles = {level: Throttle(seconds) for level in ("debug", "info", "warn", "error")}
+
+    def __call__(self, level: str, text: str) -> None:
+        throttle = self._throttles.get(level) or self._throttles["error"]
+        held = throttle.passes()
+        if held is not None:
+            more = f" (and {held} more of this level were not logged)" if held else ""
+            _log.emit(_LEVELS.get(level, LogLevel.error), "{text}{more}", text=text, more=more)
+
+
 class Engine:
     """
-    ``now`` is the wall clock (seconds since the epoch), the reactor the monotonic one. ``table`` knows every session,
-    ``pools`` every upstream's live side.
+    ``now`` is the wall clock (seconds since the epoch), the reactor the monotonic one. ``hub`` watches the sockets of
+    all sessions, ``pipes`` are for those in bulk, ``table`` knows every session, ``pools`` every upstream's live side.
     """
 
     def __init__(
@@ -51,15 +80,24 @@ class Engine:
         pools: Pools | None = None,
         contexts: Contexts | None = None,
         terminator: Terminator | None = None,
+        plugins: Mapping[str, Plugin] = MappingProxyType({}),
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self.reactor = reactor
         self.resolver = resolver
-        self.dialler = Dialler(reactor, resolver)
+        self.hub = hub_over(reactor)
+        self.pipes = pipes_here()
+        self.dialler = Dialler(self.hub, resolver)
         self.table = table
-        self.pools = Pools() if pools is None else pools
+        self.pools = Pools(Means(seconds=reactor.seconds)) if pools is None else pools
+        self.expansion = self.pools.expander = Expansion(resolver, reactor, self.pools.renew)
         self.now = now
         self.contexts = Contexts() if contexts is None else contexts
         self.terminator = terminator
+        self.plugin_metadata: Mapping[str, Mapping[str, Any]] = {}
+        talk = _Talk(reactor.seconds)
+        host = Host(reactor, now, random.random, self._metadata, talk, registry or CollectorRegistry())
+        self.gates = Gates(plugins, host)
         self.max_sessions = default_max_sessions()
         self._sniff: dict[float, Deadlines[Session]] = {}
         self._idle: dict[float, Deadlines[Session]] = {}
@@ -74,6 +112,17 @@ class Engine:
             return "max_sessions"
         per_client = limits.max_sessions_per_client
         if per_client is not None and self.table.of_client(client) >= per_client:
+            return "max_sessions_per_client"
+        return ""
+
+    def _metadata(self, plugin: str) -> Mapping[str, Any]:
+        return self.plugin_metadata.get(plugin, {})
+
+    def readmits(self, session: Session, direct: str, client: str, limits: Limits) -> str:
+        """A session from ``direct`` turned out to be ``client``'s. Empty if it may have one more, else the limit."""
+        self.table.moved(session, direct, client)
+        per_client = limits.max_sessions_per_client
+        if per_client is not None and self.table.of_client(client) > per_client:
             return "max_sessions_per_client"
         return ""
 

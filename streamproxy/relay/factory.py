@@ -89,8 +89,8 @@ class StreamProxyFactory:
 
     def _leg(self, sock: socket.socket) -> Leg:
         if self.serving.listener.tls is TlsMode.TERMINATE:
-            return TlsLeg(self.engine.reactor, sock, strict=False)
-        return SocketLeg(self.engine.reactor, sock)
+            return TlsLeg(self.engine.hub, sock, strict=False)
+        return SocketLeg(self.engine.hub, sock)
 
     def _admit(self, client: str) -> bool:
         met = self.engine.admits(client, self.serving.limits)

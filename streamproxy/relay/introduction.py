@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..interfaces import Leg
 from ..model import Ending, FactKind, TlsFacts
@@ -36,8 +36,11 @@ class Introduced(Protocol):
 
     def introduced(self, introduction: Introduction) -> None: ...
 
-    def dismissed(self, ending: Ending, detail: str, *, told: bool = False) -> None:
-        """There is nothing to be done with this client. ``told``: it was sent why, and should get to read it."""
+    def dismissed(self, ending: Ending, detail: str, *, told: bool = False, opening: Opening | None = None) -> None:
+        """
+        There is nothing to be done with this client. ``told``: it was sent why, and should get to read it. ``opening``
+        is what was learnt of it nevertheless.
+        """
         ...
 
 
@@ -69,6 +72,9 @@ class Reading:
         if self._preamble is not None and (opening := self._preamble.opening()):
             self._leg.write(opening)
         self._early.listen()
+        if self._early.window or self._early.ended:
+            # Something came in front, and this behind it.
+            self._look()
 
     def stop(self) -> None:
         """Ask no more."""
@@ -148,3 +154,33 @@ class Reading:
     def _dismiss(self, ending: Ending, detail: str) -> None:
         self.stop()
         self._who.dismissed(ending, detail)
+
+
+class HostReading:
+    """
+    Reads the name that a client who gave none in its handshake with us says in its first HTTP request. Who speaks
+    something else has named nothing.
+    """
+
+    __slots__ = ("_introduction", "_reading", "_who")
+
+    def __init__(self, early: Early, leg: Leg, introduction: Introduction, who: Introduced) -> None:
+        self._reading = Reading(early, leg, (FactKind.HTTP_HOST,), "", self)
+        self._introduction = introduction
+        self._who = who
+
+    def begin(self) -> None:
+        """Begin to read."""
+        self._reading.begin()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._reading.stop()
+
+    def introduced(self, introduction: Introduction) -> None:
+        known = self._introduction
+        opening = evolve(known.opening, http_host=introduction.opening.http_host)
+        self._who.introduced(evolve(known, opening=opening))
+
+    def dismissed(self, ending: Ending, detail: str, *, told: bool = False, opening: Opening | None = None) -> None:
+        self._who.dismissed(ending, detail, told=told, opening=opening)

@@ -150,13 +150,23 @@ def bind_udp(address: ListenAddress, *, reuse_port: bool = False) -> socket.sock
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        if _is_wildcard(address.interface):
-            # Before the first datagram can arrive, or its destination would not be recorded.
-            request_destination(sock)
+        # Before the first datagram can arrive, or its destination would not be recorded.
+        _prepare(sock, address.interface)
         sock.bind(where)
         undo.pop_all()
     return sock
+
+
+def prepare_udp(sock: socket.socket) -> None:
+    """The same for a socket that somebody else has bound. Raises ``OSError``."""
+    sock.setblocking(False)
+    _prepare(sock, sock.getsockname()[0])
+
+
+def _prepare(sock: socket.socket, interface: str) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    if _is_wildcard(interface):
+        request_destination(sock)
 
 
 def _is_wildcard(host: str) -> bool:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Protocol
 
+from attrs import evolve
+
 from ..interfaces import Leg
-from ..model import Ending, Limits, Node, TlsMode, Upstream
-from ..sniff.starttls import ASKS
-from ..sniff.starttls.machine import NothingToAsk
+from ..model import ClientPolicy, Ending, Limits, Node, Report, TlsMode, Upstream
+from ..sniff.starttls import ASKS, TARGET_FIRST, MysqlAsk
+from ..sniff.starttls.machine import Ask, NothingToAsk
 from .socket_leg import SocketLeg
-from .target_ask import TargetAsk
+from .target_ask import Asked, TargetAsk
 from .target_tls import TargetHandshake
 from .tls_leg import TlsLeg
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from .dial import Dial
     from .engine import Engine
     from .introduction import Introduction
@@ -34,10 +38,14 @@ class Reach:
     """One session's search for a node. ``node`` is the last that was tried, ``attempts`` how many were."""
 
     __slots__ = (
+        "_announcement",
         "_choosing",
+        "_dialled",
         "_engine",
         "_failure",
+        "_held",
         "_introduction",
+        "_key",
         "_limits",
         "_mode",
         "_pool",
@@ -51,19 +59,30 @@ class Reach:
     )
 
     def __init__(
-        self, engine: Engine, limits: Limits, mode: TlsMode, upstream: Upstream, introduction: Introduction | None
+        self,
+        engine: Engine,
+        limits: Limits,
+        mode: TlsMode,
+        upstream: Upstream,
+        introduction: Introduction | None,
+        key: str = "",
+        announcement: bytes = b"",
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._mode = mode
         self._upstream = upstream
         self._introduction = introduction
+        self._key = key
+        self._announcement = announcement
+        self._dialled = 0.0
+        self._held = False
         self._pool = engine.pools.of(upstream)
         self._started = engine.reactor.seconds()
         self._tried: tuple[Node, ...] = ()
         self._choosing = False
         self._failure: tuple[Ending, str] | None = None
-        self._step: Dial | TargetAsk | TargetHandshake | None = None
+        self._step: Deferred[str] | Dial | TargetAsk | TargetHandshake | None = None
         self._who: Reached | None = None
         self.node: Node | None = None
         self.attempts = 0
@@ -76,7 +95,12 @@ class Reach:
     def begin(self, who: Reached) -> None:
         """Try. ``who`` may be told before this returns."""
         self._who = who
-        self._next()
+        asking = None if self._pool.nodes else self._engine.expansion.lookup(self._upstream, self._connect_timeout)
+        if asking is None:
+            self._next()
+        else:
+            self._step = asking
+            asking.addCallback(self._expanded)
 
     def cancel(self) -> None:
         """Forget about it; nothing is told."""
@@ -84,20 +108,51 @@ class Reach:
         step, self._step = self._step, None
         if step is not None:
             step.cancel()
+        self._let_go()
+
+    def leave(self, *, broken: bool) -> None:
+        """The session with the node that was reached is over; ``broken`` by the node."""
+        if broken and self.node is not None and self._held:
+            self._pool.report(self.node, Report.TCP_FAILURE, self._engine.reactor.seconds())
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held and self.node is not None:
+            self._held = False
+            self._pool.closed(self.node)
+
+    def _reported(self, report: Report, elapsed: float | None = None) -> None:
+        if self.node is not None:
+            self._pool.report(self.node, report, self._engine.reactor.seconds(), elapsed)
 
     # Nodes in turn
 
+    @property
+    def _connect_timeout(self) -> float:
+        timeout = self._upstream.timeouts.connect
+        return self._limits.connect_timeout if timeout is None else timeout
+
+    def _expanded(self, problem: str) -> None:
+        """It is known now what stands behind the upstream's names, or what is wrong with them."""
+        self._step = None
+        if self._who is not None:
+            self._pool = self._engine.pools.of(self._upstream)
+            if problem:
+                self._failure = (Ending.RESOLVE_FAILED, problem)
+            self._next()
+
     def _next(self) -> None:
         """Try nodes until one is being waited for, one is reached, or none is left."""
-        timeout = self._upstream.timeouts.connect
-        if timeout is None:
-            timeout = self._limits.connect_timeout
+        timeout = self._connect_timeout
         self._choosing = True
         while self.attempts < self._pool.attempts and self._may_retry():
-            node = self._pool.pick(self._tried)
+            node = self._pool.pick(self._tried, self._key)
             if node is None:
                 break
             self.node = node
+            self._held = True
+            self._pool.opened(node)
+            self._dialled = self._engine.reactor.seconds()
             self._tried += (node,)
             self.attempts += 1
             self._failure = None
@@ -128,6 +183,8 @@ class Reach:
         """This node cannot be had: on to the next, unless whoever tries them is still at it."""
         self._step = None
         self._failure = (ending, detail)
+        self._reported(Report.TIMEOUT if ending is Ending.CONNECT_TIMEOUT else Report.TCP_FAILURE)
+        self._let_go()
         if not self._choosing:
             self._next()
 
@@ -135,9 +192,16 @@ class Reach:
 
     def connected(self, sock: socket.socket) -> None:
         self._step = None
+        self._reported(Report.SUCCESS, self._engine.reactor.seconds() - self._dialled)
+        if self._announcement and not _sent(sock, self._announcement):
+            self.failed(Ending.CONNECT_FAILED, "the PROXY protocol header could not be sent")
+            return
         introduction = self._introduction
         if introduction is None or not introduction.starttls:
             self._secure(sock, b"")
+            return
+        if introduction.starttls in TARGET_FIRST:
+            self._ask(sock, MysqlAsk(), self._greeted)
             return
         node_tls = self.node is not None and self.node.tls is not None
         upgrade = self._mode is TlsMode.PASSTHROUGH or node_tls
@@ -147,9 +211,20 @@ class Reach:
         if isinstance(ask, NothingToAsk):
             self._secure(sock, b"")
             return
+        self._ask(sock, ask, self._asked)
+
+    def _ask(self, sock: socket.socket, ask: Ask, asked: Asked) -> None:
         deadlines = self._engine.ask_deadline(self._limits.handshake_timeout)
-        step = self._step = TargetAsk(self._engine.reactor, sock, ask, deadlines, self._asked)
+        step = self._step = TargetAsk(self._engine.hub, sock, ask, deadlines, asked)
         step.begin()
+
+    def _greeted(self, sock: socket.socket | None, greeting: bytes, why: str) -> None:
+        """The target has said its first word, which the client has to hear before there is any TLS."""
+        self._step = None
+        if sock is None:
+            self.failed(Ending.TARGET_TLS_FAILED, why)
+        else:
+            self._tell(SocketLeg(self._engine.hub, sock), greeting)
 
     def _asked(self, sock: socket.socket | None, beyond: bytes, why: str) -> None:
         self._step = None
@@ -160,11 +235,13 @@ class Reach:
 
     def _secure(self, sock: socket.socket, beyond: bytes) -> None:
         policy = self.node.tls if self.node is not None else None
+        if policy is not None and policy.follow_client:
+            policy = _following(policy, self._introduction)
         if policy is None:
-            self._tell(SocketLeg(self._engine.reactor, sock), beyond)
+            self._tell(SocketLeg(self._engine.hub, sock), beyond)
             return
         deadlines = self._engine.target_deadline(self._limits.handshake_timeout)
-        step = self._step = TargetHandshake(self._engine.reactor, sock, policy, deadlines, self._secured)
+        step = self._step = TargetHandshake(self._engine.hub, sock, policy, deadlines, self._secured)
         step.begin(self._engine.contexts)
 
     def _secured(self, leg: TlsLeg | None, detail: str) -> None:
@@ -178,3 +255,20 @@ class Reach:
         who, self._who = self._who, None
         if who is not None:
             who.reached(leg, beyond)
+
+
+def _sent(sock: socket.socket, data: bytes) -> bool:
+    """Send what is less than any empty socket buffer holds."""
+    try:
+        if sock.send(data) == len(data):
+            return True
+    except OSError:
+        """The same as too few: this node is not to be had."""
+    sock.close()
+    return False
+
+
+def _following(policy: ClientPolicy, introduction: Introduction | None) -> ClientPolicy:
+    """The policy for a client that asked for a name, or for none."""
+    name = introduction.opening.sni if introduction is not None else None
+    return policy if name is None else evolve(policy, server_name=name, send_name=name)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count, zip_longest
 from typing import Any
 
-from attrs import define, field
+from attrs import field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
 
-# getaddrinfo tells no TTL. A changed record is followed within this many seconds.
-FRESH = 30.0
-# How long a failure is believed, so that a name that does not exist costs one lookup now and then.
-NEGATIVE = 2.0
-# Names kept; the least recently asked goes first.
-CAPACITY = 4096
+from ..model import NameStatus, ResolverSettings
+from .dns.answers import Directory, Found, NothingThere, ResolutionError
+from .dns.cache import Cache, CallLater, Entry, no_timers
+from .dns.exchange import Exchanges
+from .dns.message import Service
+from .dns.stub import SYSTEM_TTL, Stub, Surroundings
+from .dns.system import HOSTS, RESOLV_CONF, Followed, parse_hosts, parse_resolv_conf
+
+__all__ = ["Lookup", "ResolutionError", "Resolver", "dns_resolver", "is_literal", "system_lookup"]
 
 
 def is_literal(host: str) -> bool:
@@ -28,91 +31,159 @@ def is_literal(host: str) -> bool:
     return True
 
 
-class ResolutionError(Exception):
-    """The name has no address, or nobody could say."""
-
-
-@define
-class _Entry:
-    addresses: tuple[str, ...] = ()
-    error: str = ""
-    expires: float = 0.0
-    waiting: list[Deferred[tuple[str, ...]]] | None = field(default=None)
-
-
 # What really asks: (host) -> Deferred of the addresses, in any order.
 Lookup = Callable[[str], "Deferred[tuple[str, ...]]"]
 
 
+@frozen
+class _Untimed:
+    """A directory of someone who knows addresses only, and not how long they hold."""
+
+    lookup: Lookup
+
+    def addresses(self, host: str) -> Deferred[Found[tuple[str, ...]]]:
+        def found(addresses: tuple[str, ...]) -> Found[tuple[str, ...]]:
+            if not addresses:
+                raise NothingThere(f"{host} has no address")
+            return Found(addresses, SYSTEM_TTL)
+
+        return self.lookup(host).addCallback(found)
+
+    def services(self, name: str) -> Deferred[Found[tuple[Service, ...]]]:
+        return fail(ResolutionError(f"{name}: there is nobody to ask for services"))
+
+
+@frozen
+class _Addresses:
+    """The addresses of a name, which take turns at being the first."""
+
+    every: tuple[str, ...]
+    _turns: Iterator[int] = field(factory=count, eq=False, init=False)
+
+    def in_turn(self) -> tuple[str, ...]:
+        """
+        All of them. The families alternate (RFC 8305, section 4), so that one that does not work costs one try. IPv4
+        begins: a server that listens on one family only is then found by those who name it ``localhost``.
+        """
+        if len(self.every) == 1:
+            return self.every
+        turn = next(self._turns)
+        families = (
+            _from(turn, [each for each in self.every if ":" not in each]),
+            _from(turn, [each for each in self.every if ":" in each]),
+        )
+        return tuple(each for each in chain.from_iterable(zip_longest(*families)) if each is not None)
+
+
+def _from(turn: int, addresses: list[str]) -> list[str]:
+    first = turn % len(addresses) if addresses else 0
+    return addresses[first:] + addresses[:first]
+
+
 class Resolver:
     """
-    ``seconds`` is a monotonic clock. Answers are IP literals, IPv4 first: a server that listens on one family only is
-    then found by those who name it ``localhost``, whatever the order of ``/etc/hosts``.
+    ``directory`` is asked, or a function that knows addresses. ``seconds`` is a monotonic clock and ``call_later`` its
+    timers, without which nothing is renewed before somebody asks. Answers are IP literals. ``valid`` overrides the TTL
+    of every answer.
     """
 
-    def __init__(self, lookup: Lookup, seconds: Callable[[], float]) -> None:
-        self._lookup = lookup
+    def __init__(
+        self,
+        directory: Directory | Lookup,
+        seconds: Callable[[], float],
+        call_later: CallLater = no_timers,
+        valid: float | None = None,
+    ) -> None:
+        asked = directory if isinstance(directory, Directory) else _Untimed(directory)
+
+        def addresses(host: str) -> Deferred[Found[_Addresses]]:
+            return asked.addresses(host).addCallback(lambda found: Found(_Addresses(found.value), found.ttl))
+
         self._seconds = seconds
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._addresses = Cache(addresses, seconds, call_later, valid)
+        self._services = Cache(asked.services, seconds, call_later, valid)
 
     def cached(self, host: str) -> tuple[str, ...] | None:
         """The addresses if nobody has to be asked, else ``None``. Literals are their own answer."""
         if is_literal(host):
             return (host,)
-        entry = self._entries.get(host.lower())
-        if entry is not None and entry.addresses and entry.expires > self._seconds():
-            return entry.addresses
-        return None
+        known = self._addresses.peek(host.lower())
+        return None if known is None else known.in_turn()
 
     def resolve(self, host: str) -> Deferred[tuple[str, ...]]:
-        """The addresses, at least one. Fails with :class:`ResolutionError`."""
-        known = self.cached(host)
-        if known is not None:
-            return succeed(known)
-        entry = self._entry(host.lower())
-        if entry.error and entry.expires > self._seconds():
-            return fail(ResolutionError(entry.error))
-        waiter: Deferred[tuple[str, ...]] = Deferred()
-        if entry.waiting is not None:
-            entry.waiting.append(waiter)
-            return waiter
-        entry.waiting = [waiter]
-        asked = self._lookup(host)
-        asked.addCallbacks(self._answered, self._failed, callbackArgs=(entry, host), errbackArgs=(entry, host))
-        return waiter
+        """The addresses, at least one, the first to try in front. Fails with :class:`ResolutionError`."""
+        if is_literal(host):
+            return succeed((host,))
+        return self._addresses.get(host.lower()).addCallback(_Addresses.in_turn)
 
-    def _entry(self, host: str) -> _Entry:
-        entry = self._entries.setdefault(host, _Entry())
-        self._entries.move_to_end(host)
-        if len(self._entries) > CAPACITY:
-            self._entries.popitem(last=False)
-        return entry
+    def known_services(self, name: str) -> tuple[Service, ...] | None:
+        """The services if nobody has to be asked."""
+        return self._services.peek(name.lower())
 
-    def _answered(self, addresses: tuple[str, ...], entry: _Entry, host: str) -> None:
-        if not addresses:
-            self._conclude(entry, f"{host} has no address")
-            return
-        entry.addresses = tuple(sorted(addresses, key=lambda address: ":" in address))
-        entry.expires = self._seconds() + FRESH
-        entry.error = ""
-        self._fire(entry)
+    def services(self, name: str) -> Deferred[tuple[Service, ...]]:
+        """The services of a name (``_mysql._tcp.db.example``). Fails with :class:`ResolutionError`."""
+        return self._services.get(name.lower())
 
-    def _failed(self, failure: Failure, entry: _Entry, host: str) -> None:
-        self._conclude(entry, f"{host} could not be resolved: {failure.getErrorMessage()}")
+    def follow_services(self, name: str, changed: Callable[[], None]) -> None:
+        """Keep them known, and call ``changed`` whenever they become others."""
+        self._services.follow(name.lower(), changed)
 
-    def _conclude(self, entry: _Entry, error: str) -> None:
-        """No answer: the last good one serves on, if there ever was one."""
-        entry.error = error
-        entry.expires = self._seconds() + NEGATIVE
-        self._fire(entry)
+    def unfollow_services(self, name: str, changed: Callable[[], None]) -> None:
+        """Do so no more."""
+        self._services.unfollow(name.lower(), changed)
 
-    def _fire(self, entry: _Entry) -> None:
-        waiting, entry.waiting = entry.waiting or [], None
-        for waiter in waiting:
-            if entry.addresses:
-                waiter.callback(entry.addresses)
-            else:
-                waiter.errback(ResolutionError(entry.error))
+    def status(self) -> tuple[NameStatus, ...]:
+        """Every name that was asked for, and what is known of it."""
+        now = self._seconds()
+        addresses = [
+            _status(name, "addresses", entry, [] if entry.value is None else entry.value.every, now)
+            for name, entry in self._addresses.entries()
+        ]
+        services = [
+            _status(name, "services", entry, [_shown(each) for each in entry.value or ()], now)
+            for name, entry in self._services.entries()
+        ]
+        return (*addresses, *services)
+
+    def start(self) -> None:
+        """The first question starts it."""
+
+    def stop(self) -> None:
+        """Leave no timer and no socket behind."""
+        self._addresses.stop()
+        self._services.stop()
+
+
+def _status(name: str, kind: str, entry: Entry[Any], answers: Sequence[str], now: float) -> NameStatus:
+    has_answer = entry.value is not None
+    return NameStatus(
+        name,
+        kind,
+        tuple(answers),
+        ttl=max(0.0, entry.fresh_until - now) if has_answer else None,
+        is_stale=has_answer and now >= entry.fresh_until,
+        error=entry.error,
+        next_lookup=max(0.0, entry.due_at - now) if entry.due is not None else None,
+    )
+
+
+def _shown(service: Service) -> str:
+    return f"{service.target}:{service.port} priority {service.priority} weight {service.weight}"
+
+
+def dns_resolver(
+    reactor: Any, settings: ResolverSettings, hosts: str = HOSTS, resolv_conf: str = RESOLV_CONF
+) -> Resolver:
+    """
+    One that asks ``settings.servers``, or those of ``resolv_conf``, or where there are none either the system; what
+    ``hosts`` says comes first.
+    """
+    surroundings = Surroundings(
+        Followed(hosts, parse_hosts), Followed(resolv_conf, parse_resolv_conf), system_lookup(reactor)
+    )
+    exchanges = Exchanges(reactor, lambda: secrets.randbelow(1 << 16))
+    stub = Stub(exchanges, settings, surroundings, reactor)
+    return Resolver(stub, reactor.seconds, reactor.callLater, settings.valid)
 
 
 def system_lookup(reactor: Any) -> Lookup:

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from ..interfaces import Leg
-from ..model import Address, Ended, Ending, Facts, Route, TlsMode
+from ..model import (
+    Address,
+    Ended,
+    Ending,
+    FactKind,
+    Facts,
+    ListenAddress,
+    Ongoing,
+    Phase,
+    Route,
+    TlsMode,
+    Upstream,
+)
+from ..rules.hashkey import hash_text
+from ..rules.variables import variable
+from ..sniff.opening import Opening
+from ..sniff.starttls import TARGET_FIRST
+from .announce import proxy_header
+from .checkpoint import Checkpoint
 from .early import Early
 from .engine import IDLE_LOOKS
-from .introduction import Introduction, Reading
+from .gates import Admission
+from .introduction import HostReading, Introduction, Reading
+from .meeting import Meeting
+from .proxied import Claim, HeaderReading
 from .pump import Pump
 from .reach import Reach
 from .termination import Termination
@@ -20,6 +44,8 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .serving import Serving
 
+_NO_VARIABLES: Mapping[str, str] = {}
+
 
 class Session:
     """
@@ -28,6 +54,9 @@ class Session:
     """
 
     __slots__ = (
+        "_admission",
+        "_checkpoint",
+        "_claim",
         "_client",
         "_connect_time",
         "_deadline",
@@ -37,6 +66,7 @@ class Session:
         "_introduction",
         "_last_moved",
         "_local",
+        "_meeting",
         "_opening_time",
         "_over",
         "_peer",
@@ -49,6 +79,8 @@ class Session:
         "_started_wall",
         "_still",
         "_tally",
+        "_upstream",
+        "_via",
         "number",
     )
 
@@ -65,7 +97,13 @@ class Session:
         self._started = engine.reactor.seconds()
         self._started_wall = engine.now()
         self._early = Early(client, self._client_lost)
-        self._reading: Reading | None = None
+        self._reading: Reading | HostReading | HeaderReading | None = None
+        self._claim: Claim | None = None
+        self._via: Address | None = None
+        self._admission: Admission | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._upstream: Upstream | None = None
+        self._meeting: Meeting | None = None
         self._deadline: Deadlines[Session] | None = None
         self._introduction: Introduction | None = None
         self._opening_time: float | None = None
@@ -86,6 +124,32 @@ class Session:
         self._tally.accepted += 1
         self._engine.table.opened(self, self._peer.host)
         serving = self._serving
+        accept = serving.listener.proxy_in
+        if accept is None:
+            self._introduce()
+            return
+        self._wait(self._engine.sniff_deadline(serving.limits.sniff_timeout))
+        self._reading = HeaderReading(accept, self._peer.host, self._early, self._client, self)
+        self._reading.begin()
+
+    def proxied(self, claim: Claim | None) -> None:
+        """The PROXY protocol's header has been read."""
+        self._reading = None
+        self._forget_deadline()
+        self._claim = claim
+        if claim is not None and claim.adopted and claim.source is not None:
+            direct, self._peer = self._peer, claim.source
+            self._via = direct
+            if claim.destination is not None:
+                self._local = claim.destination
+            met = self._engine.readmits(self, direct.host, self._peer.host, self._serving.limits)
+            if met:
+                self._end(Ending.OVER_LIMIT, met)
+                return
+        self._introduce()
+
+    def _introduce(self) -> None:
+        serving = self._serving
         if serving.listener.tls is TlsMode.TERMINATE:
             self._terminate()
         elif serving.sniff:
@@ -100,6 +164,12 @@ class Session:
         if terminator is None or not isinstance(self._client, TlsLeg):
             self._end(Ending.HANDSHAKE_FAILED, "TLS cannot be terminated on this transport")
             return
+        starttls = self._serving.listener.starttls
+        if starttls in TARGET_FIRST:
+            self._introduction = Introduction(Opening(), None, starttls)
+            self._meeting = Meeting(self._engine, self._serving, self._client, self)
+            self._decide()
+            return
         self._wait(self._engine.handshake_deadline(self._serving.limits.handshake_timeout))
         Termination(terminator, self._serving.listener, self._client, self).begin()
 
@@ -107,9 +177,18 @@ class Session:
         self._introduction = introduction
         self._opening_time = self._engine.reactor.seconds() - self._started
         self._forget_deadline()
+        serving = self._serving
+        if self._reading is None and introduction.opening.sni is None and FactKind.HTTP_HOST in serving.sniff:
+            # It has shaken hands, and may name its target yet.
+            self._wait(self._engine.sniff_deadline(serving.limits.sniff_timeout))
+            self._reading = HostReading(self._early, self._client, introduction, self)
+            self._reading.begin()
+            return
         self._decide()
 
-    def dismissed(self, ending: Ending, detail: str, *, told: bool = False) -> None:
+    def dismissed(self, ending: Ending, detail: str, *, told: bool = False, opening: Opening | None = None) -> None:
+        if opening is not None and self._introduction is None:
+            self._introduction = Introduction(opening)
         if told:
             self._client.close()
         self._end(ending, detail)
@@ -143,27 +222,126 @@ class Session:
         address = self._serving.listener.address
         introduction = self._introduction
         if introduction is None:
-            return Facts(address, self._peer, self._local)
-        said = introduction.opening
-        return Facts(
-            address, self._peer, self._local, said.tls, said.sni, said.alpn, said.http_host, introduction.handshake
+            facts = Facts(address, self._peer, self._local)
+        else:
+            said = introduction.opening
+            facts = Facts(
+                address, self._peer, self._local, said.tls, said.sni, said.alpn, said.http_host, introduction.handshake
+            )
+            if said.tls and said.sni is None and self._serving.listener.fallback_names:
+                terminator = self._engine.terminator
+                facts = evolve(facts, assumed=terminator.index.fallback if terminator is not None else None)
+        claim = self._claim
+        return facts if claim is None else evolve(facts, claimed=claim.source, via=self._via, tlvs=claim.tlvs)
+
+    @property
+    def listener(self) -> ListenAddress:
+        """Where the client came in."""
+        return self._serving.listener.address
+
+    @property
+    def bytes_in(self) -> int:
+        """What was relayed from the client to the target so far."""
+        return self._pump.to_target.moved if self._pump is not None else 0
+
+    @property
+    def bytes_out(self) -> int:
+        """What was relayed from the target to the client so far."""
+        return self._pump.to_client.moved if self._pump is not None else 0
+
+    def ongoing(self) -> Ongoing:
+        """What is known of it now: made when somebody asks, so that it costs nothing when nobody does."""
+        serving, reach, route, engine, admission = (
+            self._serving,
+            self._reach,
+            self._route,
+            self._engine,
+            self._admission,
+        )
+        return Ongoing(
+            id=engine.table.id_of(self.number),
+            facts=self.facts,
+            owner=serving.listener.owner,
+            revision=serving.revision,
+            phase=self._phase(),
+            started=self._started_wall,
+            duration=engine.reactor.seconds() - self._started,
+            route=route.id if route is not None else None,
+            upstream=self._upstream.id if self._upstream is not None else None,
+            node=reach.node.label if reach is not None and reach.node is not None else None,
+            sniff_time=self._opening_time,
+            connect_time=self._connect_time,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            attempts=reach.attempts if reach is not None else 0,
+            variables=dict(admission.variables) if admission is not None else _NO_VARIABLES,
         )
 
+    def _phase(self) -> Phase:
+        if self._pump is not None:
+            return Phase.RELAYING
+        if self._reach is not None:
+            return Phase.CONNECTING
+        if self._checkpoint is not None:
+            return Phase.PLUGINS
+        if isinstance(self._reading, HeaderReading):
+            return Phase.HEADER
+        return Phase.HANDSHAKE if self._reading is None else Phase.SNIFFING
+
     def _decide(self) -> None:
-        serving = self._serving
-        route = serving.table.decide(self.facts).route
+        facts = self.facts
+        route = self._serving.table.decide(facts).route
         if route is None:
             self._end(Ending.NO_ROUTE, "no route matches")
             return
         self._route = route
-        upstream = serving.upstream(route)
+        if route.plugins:
+            self._admission = self._engine.gates.admission(facts, route)
+            self._checkpoint = Checkpoint(self._admission, self._early, self._engine.reactor, self)
+            self._checkpoint.begin()
+        else:
+            self._seek(facts, route)
+
+    def held_up(self) -> None:
+        """A plugin waits for the client."""
+        if self._deadline is None:
+            self._wait(self._engine.sniff_deadline(self._serving.limits.sniff_timeout))
+
+    def passed(self) -> None:
+        """The route's plugins let it pass."""
+        self._checkpoint = None
+        self._forget_deadline()
+        if self._admission is not None:
+            self._seek(self._admission.facts, self._admission.route)
+
+    def turned_back(self, detail: str) -> None:
+        """A plugin of the route would not have it."""
+        self._end(Ending.REJECTED, detail)
+
+    def _seek(self, facts: Facts, route: Route) -> None:
+        serving, admission, engine = self._serving, self._admission, self._engine
+        chosen = admission.upstream if admission is not None else None
+        upstream = serving.upstreams.get(route.upstream if chosen is None else chosen)
+        if upstream is None:
+            self._end(Ending.NO_NODE, f"there is no upstream {chosen or route.upstream}".rstrip())
+            return
+        self._upstream = upstream
+        key = ""
+        if upstream.hash_key is not None:
+            variables = admission.variables if admission is not None else {}
+            key = hash_text(
+                upstream.hash_key, lambda name: variable(name, facts, route, variables), facts.peer.host
+            )
+        announcement = b""
+        if serving.listener.proxy_out:
+            announcement = proxy_header(serving.listener.proxy_out, facts, engine.table.id_of(self.number))
         if upstream.timeouts.idle is not None:
             self._idle_timeout = upstream.timeouts.idle
         reach = self._reach = Reach(
-            self._engine, serving.limits, serving.listener.tls, upstream, self._introduction
+            engine, serving.limits, serving.listener.tls, upstream, self._introduction, key, announcement
         )
         reach.begin(self)
-        if reach.waiting:
+        if reach.waiting and self._meeting is None:
             # Watch the client meanwhile: it may hang up.
             self._early.listen()
 
@@ -171,9 +349,14 @@ class Session:
         self._end(ending, detail)
 
     def reached(self, leg: Leg, beyond: bytes) -> None:
-        """Hand over to the pump."""
+        """Hand over to the pump, unless the client has still to be greeted."""
+        if self._meeting is not None and self._reach is not None and self._engine.terminator is not None:
+            self._wait(self._engine.handshake_deadline(self._serving.limits.handshake_timeout))
+            node = self._reach.node
+            self._meeting.begin(self._engine.terminator, leg, beyond, None if node is None else node.tls)
+            return
         self._connect_time = self._engine.reactor.seconds() - self._started - (self._opening_time or 0.0)
-        pump = self._pump = Pump(self._client, leg, self._pumped)
+        pump = self._pump = Pump(self._client, leg, self._pumped, self._engine.pipes)
         self._engine.idle_watch(self._idle_timeout).add(self)
         leg.start()
         self._early.listen()
@@ -183,6 +366,15 @@ class Session:
             pump.to_target.inject(window)
         if self._early.ended:
             pump.to_target.ended()
+        if self._engine.table.watchers and not self._over:
+            self._engine.table.routed(self)
+
+    def met(self, leg: Leg, introduction: Introduction) -> None:
+        """Both sides speak TLS with us."""
+        self._introduction = introduction
+        self._meeting = None
+        self._forget_deadline()
+        self.reached(leg, b"")
 
     # The end
 
@@ -220,8 +412,12 @@ class Session:
         self._forget_deadline()
         if self._reading is not None:
             self._reading.stop()
+        if self._checkpoint is not None:
+            self._checkpoint.leave()
         if self._reach is not None:
             self._reach.cancel()
+        if self._meeting is not None:
+            self._meeting.cancel()
         self._client.abort()
         self._record(ending, detail)
 
@@ -229,9 +425,8 @@ class Session:
         if self._over:
             return
         self._over = True
-        pump, reach, route, engine = self._pump, self._reach, self._route, self._engine
-        bytes_in = pump.to_target.moved if pump is not None else 0
-        bytes_out = pump.to_client.moved if pump is not None else 0
+        reach, route, engine, admission = self._reach, self._route, self._engine, self._admission
+        bytes_in, bytes_out = self.bytes_in, self.bytes_out
         tally = self._tally
         tally.sessions -= 1
         tally.bytes_in += bytes_in
@@ -246,7 +441,7 @@ class Session:
             started=self._started_wall,
             duration=engine.reactor.seconds() - self._started,
             route=route.id if route is not None else None,
-            upstream=route.upstream if route is not None else None,
+            upstream=self._upstream.id if self._upstream is not None else None,
             node=reach.node.label if reach is not None and reach.node is not None else None,
             detail=detail,
             sniff_time=self._opening_time,
@@ -254,8 +449,14 @@ class Session:
             bytes_in=bytes_in,
             bytes_out=bytes_out,
             attempts=reach.attempts if reach is not None else 0,
+            code=admission.code if admission is not None else None,
+            variables=admission.variables if admission is not None else _NO_VARIABLES,
         )
+        if reach is not None:
+            reach.leave(broken=ending is Ending.TARGET_RESET)
+        if admission is not None:
+            admission.finish(record)
         # So that nothing of it waits for the garbage collector.
-        self._pump = self._reach = self._reading = None
-        self._early.take()
+        self._pump = self._reach = self._reading = self._meeting = self._admission = self._checkpoint = None
+        self._early.forget()
         engine.table.closed(self, self._peer.host, record)

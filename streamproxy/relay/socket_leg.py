@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..interfaces import Receiver
     from .seams import Reactor
+    from .splice import Flow
 
 # One read's worth. Below glibc's 128 KiB mmap threshold, so that a buffer costs no page faults; it is also all
 # that a direction keeps in user space, since its source is paused while a write is incomplete.
@@ -28,7 +29,7 @@ LAST_WORDS = 4
 class SocketLeg:
     """
     One end of a session on a connected, non-blocking socket, which it owns from now on. It is a plain read/write
-    descriptor for the reactor.
+    descriptor for the reactor. While bytes are spliced, ``flow`` takes what comes in, ``feed`` brings what goes out.
     """
 
     __slots__ = (
@@ -42,6 +43,9 @@ class SocketLeg:
         "_send",
         "_socket",
         "_unsent",
+        "_writing",
+        "feed",
+        "flow",
         "receiver",
     )
 
@@ -60,6 +64,9 @@ class SocketLeg:
         self._finishing = False
         self._closed = False
         self._unsent: memoryview | None = None
+        self._writing = False
+        self.flow: Flow | None = None
+        self.feed: Flow | None = None
 
     # What the pump calls
 
@@ -87,12 +94,12 @@ class SocketLeg:
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._broken(error)
+            self.refused(error)
             return True
         if sent == len(data):
             return True
         self._unsent = memoryview(data)[sent:]
-        self._reactor.addWriter(self)
+        self.watch_writes(True)
         return False
 
     def finish(self) -> bool:
@@ -128,35 +135,38 @@ class SocketLeg:
     def doRead(self) -> None:
         if self._closed or self._ended:
             return
+        if self.flow is not None:
+            self.flow.fill()
+            return
         try:
             data = self._recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(error)
+            self.broke(error)
             return
         if data:
             self.receiver.received(data)
         else:
-            self.pause()
-            self._ended = True
-            self.receiver.ended()
+            self.at_end()
 
     def doWrite(self) -> None:
-        if self._closed or self._unsent is None:
+        if self._unsent is None:
+            if self.feed is not None:
+                self.feed.drain()
             return
         try:
             sent = self._send(self._unsent)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._broken(error)
+            self.refused(error)
             return
         if sent < len(self._unsent):
             self._unsent = self._unsent[sent:]
             return
         self._unsent = None
-        self._reactor.removeWriter(self)
+        self.watch_writes(False)
         if self._finishing:
             self._send_fin()
         self.receiver.drained()
@@ -169,69 +179,103 @@ class SocketLeg:
         if self._closed:
             return
         if not reason.check(ConnectionDone, ConnectionLost):
-            self._lose(OSError(0, f"internal error: {reason.getErrorMessage()}"))
+            self.broke(OSError(0, f"internal error: {reason.getErrorMessage()}"))
             return
         was_reading, self._reading = self._reading, False
+        was_writing, self._writing = self._writing, False
         problem = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if problem:
-            self._broken(OSError(problem, os.strerror(problem)))
+            self.refused(OSError(problem, os.strerror(problem)))
             return
         try:
             alive = bool(self._recv(1, socket.MSG_PEEK))
         except (BlockingIOError, InterruptedError):
             alive = True
         except OSError as error:
-            self._lose(error)
+            self.broke(error)
             return
-        if not alive and (self._ended or not was_reading) and self._unsent is not None:
+        if not alive and (self._ended or not was_reading) and was_writing:
             # Hung up in both directions with something left to send: it can never be delivered.
-            self._lose(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            self.broke(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
             return
-        if self._unsent is not None:
-            self._reactor.addWriter(self)
+        if was_writing:
+            self.watch_writes(True)
         if was_reading:
             self.resume()
 
-    # Inside
+    # What a flow asks and tells, and we ourselves
 
-    def _send_fin(self) -> None:
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            # The peer's reset came first (ENOTCONN). Reading would tell, unless reading is over already.
-            if self._ended:
-                return
-            self._broken(error)
+    @property
+    def congested(self) -> bool:
+        """Is there something left to send?"""
+        return self._unsent is not None
 
-    def _broken(self, error: OSError) -> None:
+    def watch_writes(self, on: bool) -> None:
+        """Have ``doWrite`` called when the kernel takes more, or no longer."""
+        if on is not self._writing and not self._closed:
+            self._writing = on
+            (self._reactor.addWriter if on else self._reactor.removeWriter)(self)
+
+    def at_end(self) -> None:
+        """The peer sends no more."""
+        self.pause()
+        self._ended = True
+        self.receiver.ended()
+
+    def refused(self, error: OSError) -> None:
         """A write failed: the peer has gone. What it said before (why, perhaps) is still there to be read."""
-        for _ in range(LAST_WORDS):
-            if self._ended:
-                break
-            try:
-                data = self._recv(READ_SIZE)
-            except OSError:
-                break
-            if not data:
-                break
-            self.receiver.received(data)
-            if self._closed:
-                return
-        self._lose(error)
+        if self.flow is not None:
+            self.flow.fill()
+        else:
+            self._hear_last_words()
+        self.broke(error)
 
-    def _lose(self, error: OSError) -> None:
+    def broke(self, error: OSError) -> None:
+        """This leg is lost; nothing happens where it was before."""
         if self._release():
             self._socket.close()
             reset = error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
             self.receiver.lost(error.strerror or str(error), reset=reset)
+
+    # Inside
+
+    def _send_fin(self) -> None:
+        if self._ended:
+            # Both directions are over, and closing says so as well.
+            self.close()
+            return
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            # The peer's reset came first (ENOTCONN).
+            self.refused(error)
+
+    def _hear_last_words(self) -> None:
+        for _ in range(LAST_WORDS):
+            if self._ended or self._closed:
+                return
+            try:
+                data = self._recv(READ_SIZE)
+            except OSError:
+                return
+            if not data:
+                return
+            self.receiver.received(data)
 
     def _release(self) -> bool:
         """Let go of the reactor; false when that happened before."""
         if self._closed:
             return False
         self._closed = True
-        self._reading = False
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+        if self._writing:
+            self._writing = False
+            self._reactor.removeWriter(self)
         self._unsent = None
+        if self.flow is not None:
+            self.flow.stop()
+        if self.feed is not None:
+            self.feed.stop()
         return True

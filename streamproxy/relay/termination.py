@@ -72,7 +72,8 @@ class Termination:
     """
     One client's way into TLS: what it asks for TLS with, where it begins in plain text, is answered; its hello is
     peeked at; the certificate and all that goes with it are chosen by the name in it; and only then is there a
-    handshake. A name nobody has a certificate for gets an alert and nothing else.
+    handshake. A name nobody has a certificate for gets an alert and nothing else. ``preamble`` answers the client where
+    the listener's protocol alone does not say how.
     """
 
     __slots__ = (
@@ -87,14 +88,23 @@ class Termination:
         "_words",
     )
 
-    def __init__(self, terminator: Terminator, listener: Listener, leg: TlsLeg, who: Introduced) -> None:
+    def __init__(
+        self,
+        terminator: Terminator,
+        listener: Listener,
+        leg: TlsLeg,
+        who: Introduced,
+        preamble: Preamble | None = None,
+    ) -> None:
         self._terminator = terminator
         self._listener = listener
         self._leg = leg
         self._who = who
         self._opening = Opening(tls=True)
         self._starttls = listener.starttls
-        self._preamble: Preamble | None = PREAMBLES[self._starttls](host=OUR_NAME) if self._starttls else None
+        if preamble is None and self._starttls:
+            preamble = PREAMBLES[self._starttls](host=OUR_NAME)
+        self._preamble = preamble
         self._detecting = self._preamble is None
         self._words = b""
 
@@ -178,21 +188,24 @@ class Termination:
 
     def _refuse(self, window: bytes, description: Alert, ending: Ending, why: str) -> None:
         self._leg.part(len(window), alert(description))
-        self._who.dismissed(ending, why)
+        self._who.dismissed(ending, why, opening=self._opening)
 
     def shaken(self) -> None:
         connection = self._leg.connection
         # The policy was chosen by the name that we read. OpenSSL has to have read the same.
         sent = connection.get_servername()
         if (None if sent is None else normalize_name(sent)) != self._opening.sni:
-            self._who.dismissed(Ending.HANDSHAKE_FAILED, "the name in the handshake is not the one in the hello")
+            self._fail("the name in the handshake is not the one in the hello")
             return
         try:
             facts = handshake_facts(connection)
         except PeerRefused as error:
-            self._who.dismissed(Ending.HANDSHAKE_FAILED, str(error))
+            self._fail(str(error))
             return
         self._who.introduced(Introduction(self._opening, facts, self._starttls, self._words))
 
     def unshaken(self, words: str) -> None:
-        self._who.dismissed(Ending.HANDSHAKE_FAILED, words)
+        self._fail(words)
+
+    def _fail(self, why: str) -> None:
+        self._who.dismissed(Ending.HANDSHAKE_FAILED, why, opening=self._opening)

@@ -64,6 +64,7 @@ class TlsLeg:
         "_reading",
         "_shaking",
         "_socket",
+        "_started",
         "_strict",
         "_unsent",
         "_wanted",
@@ -87,6 +88,7 @@ class TlsLeg:
         self._reading = False
         self._writing = False
         self._ended = False
+        self._started = False
         self._finishing = False
         self._closed = False
         self._wanted = 1
@@ -109,10 +111,10 @@ class TlsLeg:
     def peek(self, opener: Opener, wanted: int = 1) -> None:
         """Tell ``opener`` what is there, now and whenever there is more, as soon as it is ``wanted`` bytes."""
         self._opener = opener
-        self._wanted = wanted
-        if wanted > 1:
+        if wanted != self._wanted:
             # Without this a reader that takes nothing is woken without end.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+        self._wanted = wanted
         self._peeking = True
         self._watch_reads(True)
 
@@ -182,7 +184,8 @@ class TlsLeg:
             return
         self._shaking = False
         self._watch_writes(False)
-        self._watch_reads(False)
+        # It goes on being watched for reading: it is about to be started, as a rule.
+        self._watch_reads(True)
         opener, self._opener = self._opener, None
         if opener is not None:
             opener.shaken()
@@ -198,6 +201,7 @@ class TlsLeg:
     # What the pump calls
 
     def start(self) -> None:
+        self._started = True
         self.resume()
 
     def resume(self) -> None:
@@ -257,6 +261,8 @@ class TlsLeg:
             self._peek()
         elif self._shaking:
             self._go_on_shaking()
+        elif not self._started:
+            self._watch_reads(False)
         elif self._reading and not self._ended:
             self._read()
 
@@ -304,11 +310,16 @@ class TlsLeg:
         recv = self.connection.recv
         for _ in range(RECORDS_PER_TURN):
             try:
-                chunks.append(recv(RECORD))
+                chunk = recv(RECORD)
             except (SSL.WantReadError, SSL.WantWriteError):
                 break
             except SSL.Error as error:
                 end = error
+                break
+            chunks.append(chunk)
+            if len(chunk) < RECORD:
+                # That was all of a record, and most likely of what there is. To ask again would cost a system call and
+                # an exception; what is with the kernel yet wakes us.
                 break
         if chunks:
             self.receiver.received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
@@ -372,9 +383,8 @@ class TlsLeg:
         if self._closed:
             return False
         self._closed = True
-        self._reading = self._writing = False
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
+        self._watch_reads(False)
+        self._watch_writes(False)
         self._unsent = None
         self._connection = None
         return True

@@ -18,7 +18,7 @@ from ..model import Address, Ended, Ending, Facts, ListenAddress
 from .pktinfo import BoundSocket, Origin, bound_socket
 from .seams import Reactor
 from .udp_idle import IdleWheel
-from .udp_seams import DatagramCounters, DatagramLimits, DatagramResolver, DatagramRouter
+from .udp_seams import DatagramCounters, DatagramLimits, DatagramResolver, DatagramRouter, Refused
 from .udp_session import DatagramSession, OpenSocket, Read
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class DatagramProxy:
     it asked) has a session of its own, which keeps its node; see :class:`DatagramSession`.
 
     ``sock`` is bound and non-blocking, and belongs to the proxy from here on. ``router`` and ``limits`` may be
-    replaced at any time; sessions that are open keep what they have. ``record`` gets each session's record when it
-    has ended; datagrams that never got a session are in ``counters`` only, since a flood must not become a log.
+    replaced at any time; sessions that are open keep what they have. ``began`` is told of each session that has its
+    node, ``record`` gets its record when it has ended; datagrams that never got a session are in ``counters`` only, since a flood must not become a log.
     ``ids`` names sessions, ``now`` is seconds since the epoch, ``open_socket`` is called with family and type,
     ``largest`` is the largest datagram relayed (in bytes; a larger one is dropped whole). Raises ``OSError`` when the
     kernel has no descriptor left.
@@ -64,6 +64,7 @@ class DatagramProxy:
     _ids: Callable[[], str] = field(kw_only=True)
     _now: Callable[[], float] = field(kw_only=True)
     limits: DatagramLimits = field(kw_only=True, default=DatagramLimits())
+    _began: Callable[[DatagramSession], None] = field(kw_only=True, default=lambda session: None)
     open_socket: OpenSocket = field(kw_only=True, default=socket.socket)
     largest: int = field(kw_only=True, default=LARGEST_DATAGRAM)
     counters: DatagramCounters = field(init=False, factory=DatagramCounters)
@@ -103,12 +104,21 @@ class DatagramProxy:
         self.reactor.addReader(self)
 
     @property
+    def descriptor(self) -> int:
+        """That of the bound socket."""
+        return self._sock.fileno()
+
+    @property
     def sessions(self) -> int:
         """How many are open. Iterate over the proxy to see them."""
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[DatagramSession]:
         return iter(tuple(self._by_id.values()))
+
+    def find(self, session_id: str) -> DatagramSession | None:
+        """The open session of that id."""
+        return self._by_id.get(session_id)
 
     def kill(self, session_id: str) -> bool:
         """End one session. False: there is none of that id."""
@@ -118,13 +128,16 @@ class DatagramProxy:
         session.finish(Ending.KILLED)
         return True
 
-    def close(self, *, drain: bool = False) -> Deferred[None]:
+    def close(self, *, drain: bool = False, deaf: bool = False) -> Deferred[None]:
         """
         Take no new clients. With ``drain`` the open sessions go on until they end by themselves, and because their
         datagrams come through the one socket it stays bound until then; without, they end at once. The Deferred
-        fires when the socket is closed. A drain may be cut short by another ``close``.
+        fires when the socket is closed. A drain may be cut short by another ``close``. ``deaf``: another process reads
+        the clients' datagrams by now, and sessions go on to relay what their nodes say.
         """
         self._closing = True
+        if deaf and self._sock.fileno() in self._readers:
+            self.unwatch(self._sock)
         if not drain:
             for session in self:
                 session.finish(Ending.SHUTDOWN)
@@ -140,7 +153,8 @@ class DatagramProxy:
             return
         self._closed = True
         self.reactor.removeReader(self)
-        self.unwatch(self._sock)
+        if self._sock.fileno() in self._readers:
+            self.unwatch(self._sock)
         self._sock.close()
         self._epoll.close()
         if self._timer is not None:
@@ -182,12 +196,12 @@ class DatagramProxy:
                 counters.truncated += 1
                 continue
             counters.bytes_in += size
-            session = sessions.get(origin) or self._open(origin, now)
+            session = sessions.get(origin) or self._open(origin, now, bytes(buffer[:size]))
             if session is not None:
                 session.forward(buffer[:size], now)
         return share
 
-    def _open(self, origin: Origin, now: float) -> DatagramSession | None:
+    def _open(self, origin: Origin, now: float, datagram: bytes) -> DatagramSession | None:
         """A session for a new client, or ``None``: counted, and the datagram is dropped."""
         counters, limits = self.counters, self.limits
         if self._closing:
@@ -203,9 +217,9 @@ class DatagramProxy:
             return None
         router = self.router
         facts = Facts(self.listen, peer, local)
-        routed = router.route(facts)
-        if isinstance(routed, Ending):
-            counters.dropped_no_route += 1
+        routed = router.route(facts, datagram)
+        if isinstance(routed, Refused):
+            self._refuse(facts, routed, now)
             return None
         session = DatagramSession(
             id=self._ids(),
@@ -223,11 +237,38 @@ class DatagramProxy:
         self._remember(session)
         if not session.start(self.resolver):
             self._forget(session)
-            routed.release()
+            routed.release(None)
             counters.dropped_over_limit += 1
             return None
         counters.sessions += 1
-        return session if session.ending is None else None
+        if session.ending is not None:
+            return None
+        self._began(session)
+        return session
+
+    def _refuse(self, facts: Facts, refused: Refused, now: float) -> None:
+        """Count it; and where plugins were asked, who hold something for it, tell them that it is over."""
+        if refused.ending is Ending.REJECTED:
+            self.counters.dropped_rejected += 1
+        else:
+            self.counters.dropped_no_route += 1
+        admission = refused.admission
+        if admission is None:
+            return
+        record = Ended(
+            id=self._ids(),
+            facts=facts,
+            owner=self.router.owner,
+            revision=self.router.revision,
+            ending=refused.ending,
+            started=self._now(),
+            duration=self.seconds() - now,
+            route=refused.route_id,
+            detail=refused.why,
+            code=refused.code,
+            variables=admission.variables,
+        )
+        admission.finish(record)
 
     def _is_greedy(self, host: str) -> bool:
         limit = self.limits.max_sessions_per_client
@@ -254,6 +295,9 @@ class DatagramProxy:
     def seconds(self) -> float:
         return self.reactor.seconds()
 
+    def call_later(self, delay: float, call: Callable[..., object], *arguments: object) -> IDelayedCall:
+        return self.reactor.callLater(delay, call, *arguments)
+
     def watch(self, sock: socket.socket, read: Read) -> None:
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         self._readers[sock.fileno()] = read
@@ -269,7 +313,7 @@ class DatagramProxy:
     def ended(self, session: DatagramSession, ended: Ended) -> None:
         self._forget(session)
         try:
-            session.routed.release()
+            session.routed.release(ended)
             self._record(ended)
         except Exception:  # noqa: BLE001 - whatever they are, the other sessions are not to suffer
             self._log.failure("the end of a UDP session could not be recorded")

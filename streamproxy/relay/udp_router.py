@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ..model import Ending, Facts
+from ..model import Ended, Ending, Facts, Node
+from ..rules.hashkey import hash_text
+from ..rules.variables import variable
 from .engine import Engine
+from .gates import Delayed, Rejected
 from .serving import Serving
-from .udp_seams import Routed
+from .udp_seams import Refused, Routed
 
 
 class ServingRouter:
@@ -23,16 +26,40 @@ class ServingRouter:
     def revision(self) -> int:
         return self._serving.revision
 
-    def route(self, facts: Facts) -> Routed | Ending:
+    def route(self, facts: Facts, datagram: bytes) -> Routed | Refused:
         route = self._serving.table.decide(facts).route
         if route is None:
-            return Ending.NO_ROUTE
-        upstream = self._serving.upstream(route)
-        node = self._engine.pools.of(upstream).pick()
+            return Refused(Ending.NO_ROUTE, "no route matches")
+        admission = self._engine.gates.admission(facts, route) if route.plugins else None
+        delay = 0.0
+        while admission is not None:
+            progress = admission.advance(datagram, complete=True)
+            if isinstance(progress, Delayed):
+                delay += progress.seconds
+                continue
+            if isinstance(progress, Rejected):
+                why = f"{progress.plugin}: {progress.why}"
+                return Refused(Ending.REJECTED, why, progress.code, route.id, admission)
+            break
+        chosen = admission.upstream if admission is not None and admission.upstream is not None else route.upstream
+        upstream = self._serving.upstreams.get(chosen)
+        if upstream is None:
+            return Refused(Ending.NO_NODE, f"there is no upstream {chosen}".rstrip(), None, route.id, admission)
+        variables = admission.variables if admission is not None else {}
+        key = ""
+        if upstream.hash_key is not None:
+            key = hash_text(
+                upstream.hash_key, lambda name: variable(name, facts, route, variables), facts.peer.host
+            )
+        pool = self._engine.pools.of(upstream)
+        node = pool.pick((), key)
         if node is None:
-            return Ending.NO_NODE
-        return Routed(node, route.id, upstream.id, upstream.timeouts.idle, _nothing)
+            return Refused(Ending.NO_NODE, f"{upstream.id} has no node", None, route.id, admission)
+        pool.opened(node)
 
+        def over(record: Ended | None, node: Node = node) -> None:
+            pool.closed(node)
+            if record is not None and admission is not None:
+                admission.finish(record)
 
-def _nothing() -> None:
-    """Round robin keeps no count of what goes on."""
+        return Routed(node, route.id, upstream.id, upstream.timeouts.idle, over, delay=delay, variables=variables)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from ..model import Ending, Facts, Node
+from ..model import Ended, Ending, Facts, Node
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+
+    from .gates import Admission
 
 
 @frozen
 class Routed:
     """
     Where a new client's datagrams go, until its session ends. ``idle_timeout`` in seconds, ``None`` leaves the
-    listener's own in force. ``release`` is called once, when the session is over.
+    listener's own in force. ``release`` is called once, when the session is over, with its record (``None``: there was
+    no session after all). ``delay`` is how many seconds the first datagrams wait before they are sent; ``variables``
+    is what plugins found out.
 
     ``requests`` and ``responses`` are nginx's ``proxy_requests`` and ``proxy_responses``: after ``requests`` datagrams
     the client's next one starts a new session; ``responses`` is how many the node answers to each, and the session is
@@ -28,9 +32,22 @@ class Routed:
     route_id: str | None
     upstream_id: str | None
     idle_timeout: float | None
-    release: Callable[[], None]
+    release: Callable[[Ended | None], None]
     requests: int | None = None
     responses: int | None = None
+    delay: float = 0.0
+    variables: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Refused:
+    """Why there is nowhere to go, and what is to be told of it: ``admission`` are the plugins that were asked."""
+
+    ending: Ending
+    why: str
+    code: int | None = None
+    route_id: str | None = None
+    admission: Admission | None = None
 
 
 class DatagramRouter(Protocol):
@@ -44,8 +61,8 @@ class DatagramRouter(Protocol):
     @property
     def revision(self) -> int: ...
 
-    def route(self, facts: Facts) -> Routed | Ending:
-        """The place, or why there is none. Called for the first datagram of each client."""
+    def route(self, facts: Facts, datagram: bytes) -> Routed | Refused:
+        """The place, or why there is none. Called for the first datagram of each client, with it."""
         ...
 
 
@@ -79,7 +96,8 @@ class DatagramCounters:
     What happened on one listener since it started; only ever grows. ``_in`` came from clients, ``_out`` went to them,
     in datagrams and in bytes of payload; what came in and was dropped is in both ``datagrams_in`` and its reason:
 
-    ``dropped_no_route`` nothing to send it to; ``dropped_over_limit`` a cap, or no descriptor was left;
+    ``dropped_no_route`` nothing to send it to; ``dropped_rejected`` a plugin refused it;
+    ``dropped_over_limit`` a cap, or no descriptor was left;
     ``dropped_queue`` too much waited for a name to resolve, or it waited in vain; ``dropped_loop`` it claimed to come
     from the listener itself; ``dropped_closing`` a new client of a listener that is closing; ``truncated`` larger
     than the buffer (either direction); ``send_errors`` the kernel refused it (either direction); ``icmp_errors``
@@ -92,6 +110,7 @@ class DatagramCounters:
     bytes_in: int = 0
     bytes_out: int = 0
     dropped_no_route: int = 0
+    dropped_rejected: int = 0
     dropped_over_limit: int = 0
     dropped_queue: int = 0
     dropped_loop: int = 0

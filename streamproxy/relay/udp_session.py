@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import define, field
 
-from ..model import Ended, Ending, Facts
+from ..model import Ended, Ending, Facts, Ongoing, Phase
 from .pktinfo import Origin, Send
 from .udp_seams import DatagramCounters, DatagramResolver, Routed
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
 # What may wait while the node's name is resolved: for one session, and for all of a listener together.
@@ -56,6 +57,10 @@ class Keeper(Protocol):
 
     def seconds(self) -> float:
         """The reactor's clock."""
+        ...
+
+    def call_later(self, delay: float, call: Callable[..., object], *arguments: object) -> IDelayedCall:
+        """The reactor's ``callLater``."""
         ...
 
     def watch(self, sock: socket.socket, read: Read) -> None:
@@ -104,6 +109,7 @@ class DatagramSession:
     _waiting: deque[bytes] = field(init=False, factory=deque)
     _waiting_bytes: int = field(init=False, default=0)
     _resolving: Deferred[Any] | None = field(init=False, default=None)
+    _pause: IDelayedCall | None = field(init=False, default=None)
     _socket: socket.socket | None = field(init=False, default=None)
     # The connected socket's own methods, looked up once.
     _send: Callable[[Data], int] | None = field(init=False, default=None)
@@ -120,6 +126,19 @@ class DatagramSession:
         Find the node's address and open a socket to it. False: no descriptor was left, and nothing has happened.
         True: otherwise, though the session may have ended by now for another reason.
         """
+        if self.routed.delay > 0:
+            self._pause = self._keeper.call_later(self.routed.delay, self._start_after, resolver)
+            return True
+        return self._find(resolver)
+
+    def _start_after(self, resolver: DatagramResolver) -> None:
+        self._pause = None
+        if not self._find(resolver):
+            self.finish(Ending.OVER_LIMIT, "no descriptor was left")
+        elif self._resolving is None and self.ending is None:
+            self._send_waiting()
+
+    def _find(self, resolver: DatagramResolver) -> bool:
         host = self.routed.node.dial_host
         known = resolver.cached(host)
         if known is not None:
@@ -155,11 +174,38 @@ class DatagramSession:
         resolving, self._resolving = self._resolving, None
         if resolving is not None:
             resolving.cancel()
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
         if self._socket is not None:
             keeper.unwatch(self._socket)
             self._socket.close()
             self._socket = self._send = self._receive = None
         keeper.ended(self, self._record(ending, detail))
+
+    def kill(self, ending: Ending, detail: str = "") -> None:
+        """End it now."""
+        self.finish(ending, detail)
+
+    def ongoing(self) -> Ongoing:
+        """What is known of it now."""
+        return Ongoing(
+            id=self.id,
+            facts=self.facts,
+            owner=self.owner,
+            revision=self.revision,
+            phase=Phase.CONNECTING if self._socket is None else Phase.RELAYING,
+            started=self.started,
+            duration=self._keeper.seconds() - self.begun,
+            route=self.routed.route_id,
+            upstream=self.routed.upstream_id,
+            node=self.routed.node.label,
+            connect_time=self.connect_time,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            attempts=1,
+            variables=dict(self.routed.variables),
+        )
 
     def _record(self, ending: Ending, detail: str) -> Ended:
         return Ended(
@@ -178,6 +224,7 @@ class DatagramSession:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             attempts=1,
+            variables=self.routed.variables,
         )
 
     # Until there is a socket
@@ -210,6 +257,9 @@ class DatagramSession:
         if not self._connect(addresses):
             self.finish(Ending.OVER_LIMIT, "no descriptor was left")
             return
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
         now = self._keeper.seconds()
         for data in self._take_waiting():
             if self.ending is None:

@@ -7,6 +7,7 @@ Each sniffer is a function of the first bytes of a stream. It looks at them, tak
 
 from .clienthello import MAX_HELLO, ClientHello, sniff_client_hello
 from .httphead import MAX_HEAD, HttpHead, sniff_http_host
+from .mqtt import MAX_CONNECT, MqttConnect, sniff_mqtt_connect
 from .names import normalize_name
 from .proxyheader import MAX_V2_PAYLOAD, Endpoint, ProxyHeader, UnixAddress, sniff_proxy_header
 from .proxytlv import ProxySsl, SslClient, SslTlvType, Tlv, TlvError, TlvType, write_ssl
@@ -25,6 +26,9 @@ __all__ = [
     "HttpHead",
     "sniff_http_host",
     "MAX_HEAD",
+    "MqttConnect",
+    "sniff_mqtt_connect",
+    "MAX_CONNECT",
     "ProxyHeader",
     "Endpoint",
     "UnixAddress",

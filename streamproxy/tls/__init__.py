@@ -8,7 +8,7 @@ name without a certificate gets an :func:`alert` and never meets OpenSSL.
 """
 
 from .alerts import Alert, alert
-from .certificates import Candidate, CertificateIndex, Selection, server_policy
+from .certificates import NO_CERTIFICATE, NO_NAME, Candidate, CertificateIndex, Selection, server_policy
 from .client import client_connection, name_to_send, verify_server
 from .context import Contexts
 from .description import Description, certificate_name, describe, identity, names_of, validity
@@ -17,6 +17,8 @@ from .facts import handshake_facts
 from .material import certificates, crls, key_pair
 
 __all__ = [
+    "NO_CERTIFICATE",
+    "NO_NAME",
     "Alert",
     "alert",
     "Candidate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from attrs import frozen
 
@@ -12,6 +13,10 @@ from ..sniff.names import normalize_name
 from .description import certificate_name
 
 EVERY = "*"
+
+NO_CERTIFICATE: Final = "no certificate for"
+NO_NAME: Final = "the client sent no name"
+"""How a reason for no certificate begins."""
 
 
 @frozen
@@ -108,10 +113,10 @@ class CertificateIndex:
 
     def _why_none(self, name: str | None) -> str:
         if name is not None:
-            return f"no certificate for {name}"
+            return f"{NO_CERTIFICATE} {name}"
         if self.fallback is None:
-            return "the client sent no name, and there is no fallback for those"
-        return f"the client sent no name, and there is no certificate for the fallback {self.fallback}"
+            return f"{NO_NAME}, and there is no fallback for those"
+        return f"{NO_NAME}, and there is no certificate for the fallback {self.fallback}"
 
 
 def server_policy(certificate: Certificate, client: ClientVerification, alpn: tuple[str, ...] = ()) -> ServerPolicy:

@@ -26,8 +26,10 @@ from streamproxy.model import (
     Document,
     Ended,
     ListenerStatus,
+    NameStatus,
     Role,
     Secret,
+    UpstreamStatus,
 )
 
 T = TypeVar("T")
@@ -64,12 +66,20 @@ class FakeRuntime:
     ended: list[Ended] = field(factory=list)
     served: tuple[CertificateStatus, ...] = ()
     choices: dict[str | None, CertificateChoice] = field(factory=dict)
+    pools: tuple[UpstreamStatus, ...] = ()
+    looked_up: tuple[NameStatus, ...] = ()
 
     def listeners(self) -> tuple[ListenerStatus, ...]:
         return self.statuses
 
+    def upstreams(self) -> tuple[UpstreamStatus, ...]:
+        return self.pools
+
     def sessions(self) -> int:
         return self.open
+
+    def names(self) -> tuple[NameStatus, ...]:
+        return self.looked_up
 
     def recent(self) -> Sequence[Ended]:
         return self.ended
@@ -129,6 +139,7 @@ class Api:
         runtime: FakeRuntime | None = None,
         ready: bool = True,
         env_prod: bool = True,
+        **options: Any,
     ) -> None:
         self.configuration = configuration if configuration is not None else live()
         self.runtime = runtime if runtime is not None else FakeRuntime()
@@ -142,6 +153,7 @@ class Api:
             clock=self.clock,
             ready=lambda: ready,
             env_prod=env_prod,
+            **options,
         )
         self.treq: Any = StubTreq(self.app.resource())
 

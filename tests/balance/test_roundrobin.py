@@ -7,49 +7,46 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproxy.balance import RoundRobin
-from streamproxy.model import Node
+from streamproxy.balance.roundrobin import RoundRobin
 
-
-def nodes(*weights: int) -> list[Node]:
-    return [Node(f"n{number}", 1, weight=weight) for number, weight in enumerate(weights)]
+from .making import anyone, candidates, without
 
 
 def test_equal_nodes_take_turns_in_order() -> None:
-    a, b, c = nodes(1, 1, 1)
-    robin = RoundRobin([a, b, c])
-    assert [robin.pick() for _ in range(6)] == [a, b, c, a, b, c]
+    a, b, c = made = candidates(1, 1, 1)
+    robin = RoundRobin(made)
+    assert [robin.pick(anyone) for _ in range(6)] == [a, b, c, a, b, c]
 
 
 def test_weights_are_spread_smoothly() -> None:
-    a, b, c = nodes(5, 1, 1)
-    robin = RoundRobin([a, b, c])
-    assert [robin.pick() for _ in range(7)] == [a, a, b, a, c, a, a]
-
-
-def test_a_weight_of_nought_gets_nothing() -> None:
-    a, b = nodes(0, 3)
-    robin = RoundRobin([a, b])
-    assert [robin.pick() for _ in range(3)] == [b, b, b]
-    assert RoundRobin([a]).pick() is None
-
-
-def test_excluded_nodes_are_passed_over() -> None:
-    a, b = nodes(1, 1)
-    robin = RoundRobin([a, b])
-    assert robin.pick([a]) == b
-    assert robin.pick([a, b]) is None
-    weighted = RoundRobin(nodes(2, 1))
-    assert weighted.pick(nodes(2)) == nodes(2, 1)[1]
-    assert weighted.pick(nodes(2, 1)) is None
-
-
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=8).filter(any))
-def test_over_a_whole_round_each_gets_its_weight(weights: list[int]) -> None:
-    made = nodes(*weights)
+    a, b, c = made = candidates(5, 1, 1)
     robin = RoundRobin(made)
-    positive = [weight for weight in weights if weight]
-    length = len(positive) if len(set(positive)) == 1 else sum(weights)
-    counts = Counter(robin.pick() for _ in range(length))
-    share = 1 if len(set(positive)) == 1 else None
-    assert counts == {node: share or node.weight for node in made if node.weight}
+    assert [robin.pick(anyone) for _ in range(7)] == [a, a, b, a, c, a, a]
+
+
+def test_those_that_are_taken_are_passed_over() -> None:
+    a, b = made = candidates(1, 1)
+    assert RoundRobin(made).pick(without(a)) is b
+    assert RoundRobin(made).pick(without(a, b)) is None
+    a, b = made = candidates(2, 1)
+    assert RoundRobin(made).pick(without(a)) is b
+    assert RoundRobin(made).pick(without(a, b)) is None
+    assert RoundRobin([]).pick(anyone) is None
+
+
+def test_one_that_has_just_recovered_gets_its_share_little_by_little() -> None:
+    made = candidates(1, 1, slow_start=100)
+    b = made[1]
+    b.member.recovered_at = 0.0
+    robin = RoundRobin(made)
+    shares = [Counter(robin.pick(anyone, now=now) for _ in range(100))[b] for now in (10.0, 50.0, 100.0)]
+    assert [round(share, -1) for share in shares] == [10, 30, 50], shares
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8))
+def test_over_a_whole_round_each_gets_its_weight(weights: list[int]) -> None:
+    made = candidates(*weights)
+    robin = RoundRobin(made)
+    equal = len(set(weights)) == 1
+    counts = Counter(robin.pick(anyone) for _ in range(len(weights) if equal else sum(weights)))
+    assert counts == {each: 1 if equal else each.node.weight for each in made}

@@ -9,8 +9,8 @@ import pytest
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
-from streamproxy.control import adminport
 from streamproxy.control.adminport import AdminPort
+from streamproxy.control.httpport import RETRY
 from streamproxy.errors import StoreError
 from streamproxy.model import Address, AdminSettings, AdminTls
 from tests.tls.pki import Authority
@@ -49,10 +49,10 @@ def test_a_busy_port_is_tried_again_until_the_end() -> None:
     reactor = Busy()
     port = AdminPort(reactor, AdminSettings(), "site")
     port.start()
-    reactor.advance(adminport.RETRY)
+    reactor.advance(RETRY)
     assert reactor.tries == 2
     assert port.stop() is None
-    reactor.advance(adminport.RETRY)
+    reactor.advance(RETRY)
     assert reactor.tries == 2
 
 

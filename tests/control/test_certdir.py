@@ -336,6 +336,25 @@ def test_many_files_leave_others_their_turn(scene: Scene, monkeypatch: pytest.Mo
     assert scene.looks(10) == 0
 
 
+def test_beginning_with_many_files_leaves_others_their_turn(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And tells once, when all have been read, without waiting to see them twice."""
+    monkeypatch.setattr(certdir, "STEPS", 4)
+    for number in range(10):
+        scene.put(NEW, f"n{number}")
+    scene.directory.begin()
+    turns = 0
+    scene.clock.advance(0)
+    while not scene.calls:
+        assert scene.served == {}, "half of them are served"
+        turns += 1
+        scene.clock.advance(certdir.PAUSE)
+    assert turns >= 2
+    assert len(scene.served) == 11
+    assert scene.looks(10) == 0
+    scene.put(NEW)
+    assert scene.looks() == 1, "it is looked on"
+
+
 def test_stopped_and_started(scene: Scene) -> None:
     directory = scene.started()
     directory.start()

@@ -181,6 +181,8 @@ class TestReloading:
         others = Authority.root("Others")
         scene.write(tmp_path / "others.pem", others.pem)
         keeper.reload(TlsSettings(certificates=str(scene.certs), client_ca=str(tmp_path / "others.pem")))
+        assert scene.leaf("a.example.com") == LEAF.der, "the directory before goes on until the new one was read"
+        scene.clock.advance(0)
         assert scene.leaf("a.example.com") == OTHER.der
         assert scene.authorities == [others.der]
         (old / "a.pem").unlink()
@@ -192,6 +194,24 @@ class TestReloading:
         assert scene.leaf("a.example.com") is None
         assert scene.authorities == []
         assert scene.clock.getDelayedCalls() == []
+
+    def test_a_directory_that_is_read_when_another_takes_its_place(self, scene: Scene, tmp_path: Path) -> None:
+        scene.put(LEAF)
+        keeper = scene.keeper(TlsSettings(certificates=str(scene.certs)))
+        for name in ("empty", "full"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "full" / "a.pem").write_bytes(OTHER.key_pem + OTHER.chain_pem)
+        keeper.reload(TlsSettings(certificates=str(tmp_path / "empty")))
+        keeper.reload(TlsSettings(certificates=str(tmp_path / "full")))
+        keeper.stop()
+        assert scene.clock.getDelayedCalls() == []
+        assert scene.leaf("a.example.com") == LEAF.der
+        keeper.start()
+        scene.wait()
+        assert scene.leaf("a.example.com") == OTHER.der
+        keeper.reload(TlsSettings(certificates=str(tmp_path / "empty")))
+        scene.wait()
+        assert scene.leaf("a.example.com") is None, "an empty directory takes the place of one that is not"
 
     def test_the_same_reads_nothing_again(self, scene: Scene) -> None:
         scene.put(LEAF)

@@ -95,6 +95,29 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertTrue(any("first" in problem for problem in found), found)
         self.assertEqual(self.ports(), [5432, 7000])
 
+    def test_by_force_something_else_may_break(self) -> None:
+        upstream, route = Key("apisix", "upstreams", "1"), Key("apisix", "stream_routes", "1")
+        self.successResultOf(self.change(Put(upstream, {"nodes": {}, "type": "roundrobin"})))
+        self.successResultOf(self.change(Put(route, {"upstream_id": "1"})))
+        (found,) = self.problems(Delete(upstream))
+        self.assertTrue(found.startswith("apisix:stream_routes/1.upstream_id: "), found)
+        self.successResultOf(self.change(Delete(upstream), force=True))
+        self.assertEqual([str(problem) for problem in self.configuration.problems()], [found])
+
+        error = self.failureResultOf(self.change(Put(upstream, {"nodes": 5}), force=True), InvalidConfiguration).value
+        self.assertIn("nodes", str(error), "what is wrong itself is refused all the same")
+
+    def test_what_has_expired_is_known(self) -> None:
+        self.assertEqual(self.configuration.expired(1e12), ())
+        first, second = key("first"), key("second")
+        self.successResultOf(self.change(Put(first, service(1000, id="first"), expires=100.0)))
+        self.successResultOf(self.change(Put(second, service(1001, id="second"), expires=50.0)))
+        times = (49.0, 50.0, 100.0)
+        found = [self.configuration.expired(now) for now in times]
+        self.assertEqual(found, [(), (second,), (first, second)])
+        self.successResultOf(self.change(Put(second, service(1001, id="second"))))
+        self.assertEqual(self.configuration.expired(99.0), ())
+
     def test_what_a_file_declares_is_read_only(self) -> None:
         for change in (Put(key("declared"), service(id="declared")), Delete(key("declared"))):
             error = self.failureResultOf(self.change(change), ReadOnlyDocument).value

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamproxy.dialects import apisix
 from streamproxy.dialects import assemble as module
-from streamproxy.dialects.assemble import KINDS, Assembled, Vault, assemble, canonical
+from streamproxy.dialects.assemble import KINDS, Assembled, Vault, assemble, canonical, sealed
 from streamproxy.dialects.memo import Memo
 from streamproxy.model import (
     Document,
@@ -18,6 +19,7 @@ from streamproxy.model import (
     Limits,
     ListenAddress,
     Order,
+    ProxyAccept,
     Routing,
     Snapshot,
     StaticListener,
@@ -26,6 +28,7 @@ from streamproxy.model import (
 )
 
 from ..tls.pki import DAY, NOW, Authority
+from .apisix.asking import PLUGINS
 from .test_codec import json_values
 
 LEAF = Authority.root("Root").issue("test.com")
@@ -65,7 +68,13 @@ def is_consistent(snapshot: Snapshot) -> bool:
         all(listener.routing in snapshot.routings for listener in listeners)
         and all(name == routing.name for name, routing in snapshot.routings.items())
         and all(name == upstream.id for name, upstream in snapshot.upstreams.items())
-        and all(route.upstream in snapshot.upstreams for one in snapshot.routings.values() for route in one.routes)
+        and all(
+            name in snapshot.upstreams
+            for one in snapshot.routings.values()
+            for route in one.routes
+            for name in ([route.upstream] if route.upstream else [])
+            + [upstream for use in route.plugins for upstream in use.upstreams.values()]
+        )
         and all(len({route.id for route in one.routes}) == len(one.routes) for one in snapshot.routings.values())
         and not any(
             one.address.overlaps(other.address)
@@ -168,19 +177,14 @@ class TestStaticListeners:
         assert (plain.tls, plain.sniff) == (TlsMode.DISABLED, frozenset())
         assert (tls.tls, tls.sniff) == (TlsMode.TERMINATE, frozenset({FactKind.SNI}))
 
-    def test_the_proxy_protocol_is_not_ignored(self) -> None:
-        for entry, option in (
-            (static(80, proxy_protocol=True), "proxy_protocol"),
-            (static(80, proxy_protocol_to_upstream=True), "proxy_protocol_to_upstream"),
-        ):
-            assembled = assemble([], static=[entry])
-            assert owners(assembled) == []
-            message = f"stream_proxy.tcp[0].{option}: the PROXY protocol is not supported"
-            assert problems(assembled) == [("None", message)]
+    def test_the_proxy_protocol(self) -> None:
+        trusted = (ip_network("10.0.0.0/8"),)
+        (listener,) = assemble([], static=[static(80, proxy_protocol=True)], trusted_proxies=trusted).snapshot.listeners
+        assert listener.proxy_in == ProxyAccept(trusted)
 
     def test_tls_over_udp_is_nothing_we_know(self) -> None:
         assembled = assemble([], static=[static(80, transport=Transport.UDP, tls=True)])
-        assert problems(assembled) == [("None", "stream_proxy.udp[0].tls: TLS over UDP is not supported")]
+        assert problems(assembled) == [("None", "stream_proxy.udp[0].tls: tls over UDP is not supported")]
 
 
 class TestClientCertificates:
@@ -201,6 +205,60 @@ class TestStreamRoutes:
         documents = [route("c", 3), route("a", 1), route("10", 2), route("1", 2)]
         routes = assemble(documents).snapshot.routings["apisix"].routes
         assert [one.id.rpartition("/")[2] for one in routes] == ["a", "10", "1", "c"]
+
+
+class TestServicesAndPlugins:
+    SERVICE = Document(
+        Key("apisix", "services", "s"), {"upstream": {"nodes": {"a:1": 1}}, "plugins": {"probe": {"level": 1}}}
+    )
+
+    def test_a_route_through_a_service(self) -> None:
+        body: dict[str, Any] = {"service_id": "s", "plugins": {"prometheus": {}}}
+        through = Document(Key("apisix", "stream_routes", "r"), body)
+        assembled = assemble([through, self.SERVICE], plugins=PLUGINS)
+        assert problems(assembled) == []
+        (made,) = assembled.snapshot.routings["apisix"].routes
+        assert (made.upstream, made.service) == ("apisix:services/s upstream", "s")
+        assert [(use.name, use.conf) for use in made.plugins] == [("probe", {"level": 1}), ("prometheus", {})]
+        assert is_consistent(assembled.snapshot)
+
+    def test_only_plugins_that_there_are(self) -> None:
+        assert problems(assemble([self.SERVICE], plugins=PLUGINS)) == []
+        assert problems(assemble([self.SERVICE])) == [
+            ("apisix:services/s", "plugins.probe: unknown plugin [probe]"),
+        ]
+        assert problems(assemble([self.SERVICE], plugins=PLUGINS)) == []
+
+    def test_metadata(self) -> None:
+        key = Key("apisix", "plugin_metadata", "probe")
+        assembled = assemble([Document(key, {"id": "probe", "size": 3})], plugins=PLUGINS)
+        assert assembled.snapshot.plugin_metadata == {"probe": {"size": 3}}
+        assert canonical(key, {"size": 3}, plugins=PLUGINS) == ({"size": 3}, ())
+        assert [str(problem) for problem in canonical(key, {"size": 3})[1]] == ["invalid plugin name"]
+
+    def test_what_plugins_keep_secret_is_stored_sealed(self) -> None:
+        document = route("1", plugins={"probe": {"password": "open sesame"}})
+        body, found = canonical(document.key, document.body, plugins=PLUGINS)
+        assert found == ()
+        assert body is not None
+        assert "sesame" not in str(body)
+        assert body == sealed(document.key, document.body, Vault(), PLUGINS)
+        (made,) = assemble([document.with_body(body)], plugins=PLUGINS).snapshot.routings["apisix"].routes
+        assert made.plugins[0].conf == {"password": "open sesame"}
+
+    def test_the_client_certificate_of_an_object(self) -> None:
+        documents = [upstream("u", scheme="tls", tls={"client_cert_id": "c"}), ssl("c", type="client")]
+        (node,) = assemble(documents).snapshot.upstreams["apisix:upstreams/u"].nodes
+        assert node.tls is not None
+        assert node.tls.pair == LEAF.pair
+
+    def test_an_upstream_that_is_partly_wrong_is_there_as_far_as_it_is_right(self) -> None:
+        nodes: Any = {"a:1": 1, "b": 1}
+        documents = [upstream("u", nodes=nodes), upstream("w", type="x"), route("r", upstream_id="u")]
+        assembled = assemble(documents)
+        assert [str(one.key) for one in assembled.problems] == ["apisix:upstreams/u", "apisix:upstreams/w"]
+        counts = {name: len(one.nodes) for name, one in assembled.snapshot.upstreams.items()}
+        assert counts == {"apisix:upstreams/u": 1, "apisix:upstreams/w": 0}
 
 
 def ssl(id: str, revision: int = 0, **fields: Any) -> Document:  # noqa: A002
@@ -244,10 +302,10 @@ class TestDecodingAgain:
 
         def decode(document: Document) -> Any:
             asked.append(document.key)
-            return module._decode(document, module.DEFAULT_VAULT)
+            return module._decode(document, module.Means())
 
         memo = Memo(decode)
-        monkeypatch.setattr(module, "_decoded", lambda vault: memo)
+        monkeypatch.setattr(module, "_decoded", lambda means: memo)
         return asked
 
     def test_only_what_is_new_is_decoded(self, asked: list[Key]) -> None:
@@ -280,11 +338,12 @@ class TestCanonical:
 
     def test_keys_are_stored_sealed(self) -> None:
         key = LEAF.key_pem.decode()
-        tls = {"client_cert": LEAF.pem.decode(), "client_key": key}
+        tls: Any = {"client_cert": LEAF.pem.decode(), "client_key": key}
         documents = [
             ssl("1"),
             upstream("1", tls=tls),
             route("1", upstream={**ROUTE["upstream"], "tls": tls}),
+            Document(Key("apisix", "services", "1"), {"upstream": {**ROUTE["upstream"], "tls": tls}}),
         ]
         for document in documents:
             body, found = canonical(document.key, document.body)
@@ -330,7 +389,9 @@ routes = st.fixed_dictionaries(
     optional={
         "sni": st.sampled_from(["*", "*a", "a"]),
         "upstream_id": st.just(1),
+        "service_id": st.just(2),
         "upstream": st.just(ROUTE["upstream"]),
+        "plugins": st.sampled_from([{"probe": {}}, {"probe": {"to": ROUTE["upstream"]}}, {"probe": {"to": {}}}]),
     },
 )
 bodies: st.SearchStrategy[Any] = services | routes | st.just({"nodes": []}) | json_values
@@ -346,10 +407,10 @@ statics = st.builds(
 def test_whatever_there_is_the_snapshot_is_consistent(
     documents: Iterable[Document], static: Iterable[StaticListener]
 ) -> None:
-    assembled = assemble(documents, static=static)
+    assembled = assemble(documents, static=static, plugins=PLUGINS)
     assert is_consistent(assembled.snapshot)
     for document in documents:
-        stored, found = canonical(document.key, document.body)
+        stored, found = canonical(document.key, document.body, plugins=PLUGINS)
         assert (stored is None) == bool(found)
         if stored is not None:
-            assert canonical(document.key, stored) == (stored, ())
+            assert canonical(document.key, stored, plugins=PLUGINS) == (stored, ())

@@ -66,6 +66,31 @@ def test_a_listener_knows_its_entry_and_what_it_asks_for() -> None:
     )
 
 
+def test_tls_ends_there_or_passes() -> None:
+    (passing,), problems = tcp({"addr": 9100, "tls_passthrough": True})
+    assert (passing.tls, passing.tls_passthrough, problems) == (False, True, ())
+
+    listeners, problems = tcp({"addr": 9100, "tls": True, "tls_passthrough": True})
+    assert listeners == ()
+    assert [str(problem) for problem in problems] == [
+        "stream_proxy.tcp[0].tls_passthrough: contradicts tls: either TLS ends here, or it passes"
+    ]
+
+
+@pytest.mark.parametrize(("written", "version"), [(True, 1), (False, 0), (1, 1), (2, 2)])
+def test_the_version_of_the_proxy_protocol_for_targets(written: Any, version: int) -> None:
+    (listener,), _ = tcp({"addr": 9100, "proxy_protocol_to_upstream": written})
+
+    assert listener.proxy_protocol_to_upstream == version
+
+
+@pytest.mark.parametrize("written", [0, 3, "v1", 1.0, [], -1])
+def test_a_version_of_the_proxy_protocol_that_there_is_not(written: Any) -> None:
+    _, problems = tcp({"addr": 9100, "proxy_protocol_to_upstream": written})
+
+    assert [problem.path for problem in problems] == ["stream_proxy.tcp[0].proxy_protocol_to_upstream"]
+
+
 def test_entries_that_do_not_speak_of_the_proxy_protocol_follow_the_default() -> None:
     silent, outspoken = tcp(
         9100,

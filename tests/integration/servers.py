@@ -32,6 +32,7 @@ NOT_INSTALLED = "is not installed"
 ERRAND = 120.0
 
 POSTGRES_USER = "tester"
+MARIADB_USER, MARIADB_PASSWORD = "tester", "a password"
 DNS_ZONE = "example.test"
 DNS_ADDRESS = "192.0.2.10"
 # Longer than what goes into one answer over UDP unless the client says that it may.
@@ -104,6 +105,50 @@ def postgres(name: str = "postgres", issued: Issued | None = None) -> Iterator[R
 
         # An interrupt is what it calls a fast shutdown: it does not wait for clients.
         with _process(command, directory, ready, user=user, stop=signal.SIGINT):
+            yield Running(port, directory)
+
+
+@contextlib.contextmanager
+def mariadb(issued: Issued) -> Iterator[Running]:
+    """MariaDB, which speaks TLS with what was ``issued`` to it. :data:`MARIADB_USER` logs in over TLS only."""
+    install, server, client = program("mariadb-install-db"), program("mariadbd"), program("mariadb")
+    user = _other_user("mysql")
+    with _directory("mariadb", user) as directory:
+        data, port, local = directory / "data", free_port(), directory / "socket"
+        made = subprocess.run(
+            [
+                *(install, "--no-defaults", f"--datadir={data}", "--skip-test-db", "--skip-name-resolve"),
+                "--auth-root-authentication-method=normal",
+            ],
+            cwd=directory,
+            user=user,
+            group=_group(user),
+            extra_groups=None if user is None else (),
+            capture_output=True,
+            text=True,
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        for file, content in (("server.crt", issued.chain_pem), ("server.key", issued.key_pem)):
+            (directory / file).write_bytes(content)
+            (directory / file).chmod(0o600)
+            if user is not None:
+                shutil.chown(directory / file, user)
+        command = [server, "--no-defaults", f"--datadir={data}", f"--socket={local}", f"--pid-file={directory}/pid"]
+        command += [f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=8M"]
+        command += [f"--ssl-cert={directory}/server.crt", f"--ssl-key={directory}/server.key"]
+
+        def ready() -> bool:
+            return (
+                subprocess.run(
+                    [client, "--no-defaults", f"--socket={local}", "-u", "root", "-e", "select 1"],
+                    capture_output=True,
+                ).returncode
+                == 0
+            )
+
+        with _process(command, directory, ready, user=user):
+            grant = f"grant all on *.* to '{MARIADB_USER}'@'%' identified by '{MARIADB_PASSWORD}' require ssl"
+            run("mariadb", "--no-defaults", f"--socket={local}", "-u", "root", "-e", grant)
             yield Running(port, directory)
 
 
@@ -199,6 +244,31 @@ def _lookup(port: int) -> str:
 
 
 @contextlib.contextmanager
+def syslog() -> Iterator[Running]:
+    """
+    rsyslog, for messages over TCP and UDP. What it understood of each is a line of the file ``messages``: facility,
+    severity, host, program, process, and the text, with a blank between any two.
+    """
+    server = program("rsyslogd")
+    with _directory("rsyslog") as directory:
+        port = _port_of_both()
+        fields = ("syslogfacility-text", "syslogseverity-text", "hostname", "programname", "procid", "msg")
+        config = directory / "rsyslog.conf"
+        config.write_text(
+            f'global(workDirectory="{directory}")\n'
+            'module(load="imtcp")\n'
+            'module(load="imudp")\n'
+            f'input(type="imtcp" address="127.0.0.1" port="{port}")\n'
+            f'input(type="imudp" address="127.0.0.1" port="{port}")\n'
+            f'template(name="understood" type="string" string="{" ".join(f"%{field}%" for field in fields)}\\n")\n'
+            f'action(type="omfile" file="{directory}/messages" template="understood")\n'
+        )
+        command = [server, "-n", "-f", str(config), "-i", str(directory / "rsyslogd.pid")]
+        with _process(command, directory, lambda: _answers(port, b"", b"")):
+            yield Running(port, directory)
+
+
+@contextlib.contextmanager
 def tls(name: str) -> Iterator[Running]:
     """``openssl s_server`` with a certificate of its own for ``name``; it answers each line with the line reversed."""
     openssl = program("openssl")
@@ -275,6 +345,47 @@ def _process(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def haproxy(config: str, port: int) -> Iterator[Running]:
+    """HAProxy in TCP mode with the sections of ``config``, which have it listen on ``port``."""
+    defaults = "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"
+    server = program("haproxy")
+    with scratch("haproxy") as directory:
+        path = directory / "haproxy.cfg"
+        path.write_text(defaults + config)
+        with _process([server, "-db", "-f", str(path)], directory, lambda: _listens(port)):
+            yield Running(port, directory)
+
+
+@contextlib.contextmanager
+def nginx(stream: str, port: int) -> Iterator[Running]:
+    """nginx with this ``stream`` block, which has it listen on ``port``."""
+    module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+    server = program("nginx")
+    with scratch("nginx") as directory:
+        load = f"load_module {module};\n" if module.exists() else ""
+        path, errors = directory / "nginx.conf", directory / "error.log"
+        path.write_text(
+            f"{load}daemon off; master_process off; pid {directory}/pid; error_log {errors};\n"
+            f"events {{}}\nstream {{\n{stream}\n}}\n"
+        )
+        command = [server, "-p", str(directory), "-e", str(errors), "-c", str(path)]
+        with _process(command, directory, lambda: _listens(port)):
+            yield Running(port, directory)
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A directory of its own for whoever needs one."""
+    with _directory(name) as path:
+        yield path
 
 
 @contextlib.contextmanager

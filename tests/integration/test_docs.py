@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamproxy.dialects.native import load_config
+from streamproxy.plugins.discovery import catalogue
 
 from .harness import ROOT, free_port, until
 
@@ -98,7 +99,7 @@ def test_every_configuration_in_the_docs_can_be_used(page: Path, tmp_path: Path)
         if language == "yaml" and words != "part":
             path = tmp_path / f"{number}.yaml"
             path.write_text(text)
-            load_config(path, {"PORT": "5432", "ADMIN_KEY": "a-long-enough-key"})
+            load_config(path, {"PORT": "5432", "ADMIN_KEY": "a-long-enough-key"}, catalogue)
 
 
 def test_the_embedding_page_shows_the_example() -> None:

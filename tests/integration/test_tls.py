@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import smtplib
 import socket
 import ssl
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +16,8 @@ from cryptography import x509
 from tests.tls.pki import Authority, Issued, rsa_key
 
 from . import servers
-from .harness import Proxy, free_port, is_dropped, read_exactly, rule, target, tcp_service, until
-from .targets import Echo, Server
+from .harness import Proxy, free_port, is_dropped, read_exactly, rule, target, tcp_service
+from .targets import Echo
 
 Echoes = Callable[..., Echo]
 Make = Callable[..., Proxy]
@@ -103,16 +99,6 @@ def serving(make_proxy: Make, echoes: Echoes, tmp_path: Path) -> tuple[Proxy, in
     return proxy, port, echo
 
 
-@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-@pytest.mark.parametrize("name", ["rsa.example.com", "ec.example.com", "a.wild.example.com", "both.example.com"])
-def test_openssl_gets_the_certificate_of_each_name(
-    serving: tuple[Proxy, int, Echo], root_file: Path, name: str, version: str
-) -> None:
-    _, port, _ = serving
-    done = s_client(port, "-servername", name, "-verify_hostname", name, version, root=root_file)
-    assert "Verify return code: 0 (ok)" in done.stdout, done.stdout + done.stderr
-
-
 def test_rsa_and_ecdsa_of_one_name_by_what_the_client_can(
     serving: tuple[Proxy, int, Echo], root_file: Path
 ) -> None:
@@ -122,21 +108,6 @@ def test_rsa_and_ecdsa_of_one_name_by_what_the_client_can(
         assert f"Peer signature type: {kind}" in done.stdout.replace("id-ecPublicKey", "ECDSA").replace(
             "ecdsa_secp256r1_sha256", "ECDSA"
         ).replace("rsa_pss_rsae_sha256", "RSA").replace("RSA-PSS", "RSA"), done.stdout
-
-
-def test_an_unknown_name_gets_an_alert_and_no_name_the_fallback(
-    serving: tuple[Proxy, int, Echo], root_file: Path
-) -> None:
-    _, port, echo = serving
-    refused = s_client(port, "-servername", "unknown.example.org", root=root_file)
-    assert refused.returncode != 0
-    assert "unrecognized name" in refused.stderr, refused.stderr
-    deep = s_client(port, "-servername", "a.b.wild.example.com", root=root_file)
-    assert "unrecognized name" in deep.stderr, "a wildcard covers one label only"
-    before = echo.connections
-    fallback = s_client(port, "-noservername", "-verify_hostname", "ec.example.com", root=root_file)
-    assert "Verify return code: 0 (ok)" in fallback.stdout, fallback.stdout + fallback.stderr
-    assert echo.connections <= before + 1
 
 
 def test_nothing_below_tls_1_2_and_nothing_weak(serving: tuple[Proxy, int, Echo], root_file: Path) -> None:
@@ -151,32 +122,6 @@ def test_nothing_below_tls_1_2_and_nothing_weak(serving: tuple[Proxy, int, Echo]
         for name in ("rsa.example.com", "ec.example.com"):
             done = s_client(port, "-servername", name, *options, root=root_file)
             assert done.returncode != 0, f"{options} was accepted:\n{done.stdout}"
-
-
-def test_curl_through_termination(make_proxy: Make, root_file: Path, tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
-    install(tmp_path / "certs", "web", ROOT.issue("web.example.com"))
-
-    def answer(sock: socket.socket) -> None:
-        sock.recv(65536)
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
-
-    server = Server(answer)
-    port = free_port()
-    service = {**tcp_service(port=port, tls="Enabled", rules=[rule("*", target(server.port))]), "id": "web"}
-    config = {"tls": {"certificates": str(tmp_path / "certs")}, "resources": {"tcp_services": [service]}}
-    make_proxy(config).start()
-    where = ("--resolve", f"web.example.com:{port}:127.0.0.1", f"https://web.example.com:{port}/")
-    done = subprocess.run(
-        ["curl", "-sS", "--cacert", str(root_file), *where],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert done.stdout == "hello\n", done.stderr
-    server.close()
 
 
 def test_termination_by_name_to_targets_by_name(make_proxy: Make, echoes: Echoes, tmp_path: Path) -> None:
@@ -261,42 +206,6 @@ def test_case_20_client_auth(make_proxy: Make, echoes: Echoes, tmp_path: Path) -
             assert got_in is (what in welcome), f"clientAuth {auth}, {what}"
 
 
-def test_a_certificate_replaced_on_disk_serves_the_next_handshake(make_proxy: Make, tmp_path: Path) -> None:
-    """While a thousand sessions are open, all of which live on."""
-    certificates = tmp_path / "certs"
-    old, new = ROOT.issue("a.example.com"), ROOT.issue("a.example.com")
-    install(certificates, "a", old)
-    greeted = threading.Semaphore(0)
-
-    def serve(sock: socket.socket) -> None:
-        while data := sock.recv(100):
-            sock.sendall(data)
-            greeted.release()
-
-    server = Server(serve)
-    proxy = make_proxy({"tls": {"certificates": str(certificates)}}).start()
-    service = proxy.create(tls="Enabled", rules=[rule("*", target(server.port))])
-    context = client_context()
-    clients = []
-    for _ in range(300):
-        raw = proxy.connect(service["port"])
-        clients.append(context.wrap_socket(raw, server_hostname="a.example.com"))
-    assert serial_of(service["port"], "a.example.com") == old.certificate.serial_number
-    install(certificates, "a", new)
-    started = time.monotonic()
-    until(
-        lambda: serial_of(service["port"], "a.example.com") == new.certificate.serial_number,
-        "the new certificate was served",
-    )
-    print(f"the new certificate was served after {time.monotonic() - started:.2f} s")
-    for client in clients:
-        client.sendall(b"x")
-    for client in clients:
-        assert client.recv(1) == b"x", "a session did not live through the change"
-        client.close()
-    server.close()
-
-
 @pytest.mark.parametrize("way", ["termination", "pass through"])
 def test_psql_verify_full_to_two_databases_by_name(make_proxy: Make, root_file: Path, tmp_path: Path, way: str) -> None:
     names = ("db1.example.com", "db2.example.com")
@@ -322,25 +231,3 @@ def test_psql_verify_full_to_two_databases_by_name(make_proxy: Make, root_file: 
             assert servers.run("psql", connection, "-Atc", "show cluster_name") == f"{name}\n"
             rows = servers.run("psql", connection, "-Atc", "select repeat('streamproxy', 100000)")
             assert rows == "streamproxy" * 100_000 + "\n"
-
-
-def test_mail_is_upgraded_by_smtplib(make_proxy: Make, tmp_path: Path) -> None:
-    install(tmp_path / "certs", "mail", ROOT.issue("localhost"))
-    heard: list[bytes] = []
-
-    def serve(sock: socket.socket) -> None:
-        sock.sendall(b"220 mail.example.com at your service\r\n")
-        with sock.makefile("rb") as lines:
-            for line in lines:
-                heard.append(line.strip())
-                sock.sendall(b"221 bye\r\n" if line.startswith(b"QUIT") else b"250 fine\r\n")
-
-    server = Server(serve)
-    proxy = make_proxy({"tls": {"certificates": str(tmp_path / "certs")}}).start()
-    service = proxy.create(tls="Enabled", starttls="smtp", rules=[rule("*", target(server.port))])
-    with smtplib.SMTP("localhost", service["port"], timeout=20) as client:
-        client.starttls(context=client_context())
-        client.ehlo("client.example.com")
-        assert client.noop()[0] == 250
-    assert heard[:2] == [b"ehlo client.example.com", b"noop"]
-    server.close()

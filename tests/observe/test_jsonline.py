@@ -10,8 +10,8 @@ from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproxy.model import Ended, Ending, Facts, PeerIdentity, TlsFacts
-from streamproxy.observe.jsonline import json_line, utc
+from streamproxy.model import Address, Ended, Ending, Facts, PeerIdentity, TlsFacts
+from streamproxy.observe.jsonline import TLV_BYTES, json_line, utc
 
 from .records import BARE, RECORD, record
 
@@ -34,6 +34,7 @@ def test_everything_that_is_known_is_there() -> None:
         "sni": "pg-read.example.com",
         "alpn": ["h2", "http/1.1"],
         "http_host": None,
+        "assumed": None,
         "owner": "otoroshi:tcp-services/pg",
         "revision": 42,
         "route": "otoroshi:tcp-services/pg rules[0]",
@@ -45,6 +46,11 @@ def test_everything_that_is_known_is_there() -> None:
         "bytes_in": 10,
         "bytes_out": 20,
         "handshake": None,
+        "claimed": None,
+        "via": None,
+        "tlvs": [],
+        "code": None,
+        "variables": {},
     }
 
 
@@ -63,7 +69,8 @@ def test_no_field_of_a_record_is_forgotten() -> None:
 def test_what_is_not_known_is_null() -> None:
     line = json.loads(json_line(BARE))
     assert {name for name, value in line.items() if value is None} == {
-        "sni", "http_host", "route", "upstream", "node", "sniff_time", "connect_time", "handshake"
+        "sni", "http_host", "route", "upstream", "node", "sniff_time", "connect_time", "handshake", "claimed", "via",
+        "code", "assumed"
     }  # fmt: skip
     assert (line["transport"], line["alpn"], line["tls"]) == ("udp", [], False)
 
@@ -81,6 +88,19 @@ def test_what_a_handshake_agreed_on() -> None:
         "fingerprint": "ab" * 32,
         "serial": f"{1 << 150:x}",
     }
+
+
+def test_what_a_proxy_in_front_said() -> None:
+    claimed, via = Address("2001:db8::7", 4711), Address("10.0.0.1", 5)
+    line = json.loads(json_line(record(claimed=claimed, via=via, tlvs=((2, b"a.example.com"), (0xE0, b"\xff" * 999)))))
+    assert (line["claimed"], line["via"]) == ("[2001:db8::7]:4711", "10.0.0.1:5")
+    assert line["tlvs"] == [[2, b"a.example.com".hex()], [0xE0, "ff" * TLV_BYTES]]
+
+
+def test_what_plugins_said() -> None:
+    variables = {"mqtt_client_id": 'foo"\n', 'odd"name': "\u00e9"}
+    line = json.loads(json_line(record(ending=Ending.REJECTED, code=503, variables=variables)))
+    assert (line["ending"], line["code"], line["variables"]) == ("rejected", 503, variables)
 
 
 @given(st.text(), st.lists(st.text(), max_size=3), st.sampled_from(Ending))

@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproxy.model import Ended, Ending
-from streamproxy.observe.logformat import compile_format
+from streamproxy.model import Address, Ended, Ending, PeerIdentity, TlsFacts
+from streamproxy.observe.logformat import compile_format, record_variable
 
 from .records import BARE, RECORD, record
 
@@ -74,6 +75,19 @@ def test_apisix_s_default() -> None:
         ("sniff_time", "0.001", "-"),
         ("tls", "on", "-"),
         ("upstream", "otoroshi:tcp-services/pg rules[0]", "-"),
+        ("session_id", "5f3a-17", "5f3a-18"),
+        ("route_id", "pg", "-"),
+        ("code", "200", "503"),
+        ("handshake_time", "-", "-"),
+        ("mqtt_client_id", "-", "-"),
+        ("var_anything", "-", "-"),
+        ("proxy_protocol_addr", "-", "-"),
+        ("proxy_protocol_port", "-", "-"),
+        ("realip_remote_addr", "192.0.2.10", "2001:db8::1"),
+        ("realip_remote_port", "51234", "1"),
+        ("ssl_protocol", "-", "-"),
+        ("ssl_cipher", "-", "-"),
+        ("ssl_client_verify", "-", "-"),
         ("pid", str(os.getpid()), str(os.getpid())),
         ("hostname", socket.gethostname(), socket.gethostname()),
     ],
@@ -81,6 +95,59 @@ def test_apisix_s_default() -> None:
 def test_variables(variable: str, value: str, of_a_bare_one: str) -> None:
     assert line(f"${variable}") == value
     assert line(f"<${{{variable}}}x>", BARE) == f"<{of_a_bare_one}x>"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "without_a_certificate"),
+    [
+        ("ssl_protocol", "TLSv1.3", "TLSv1.3"),
+        ("ssl_cipher", "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+        ("ssl_alpn_protocol", "h2", "h2"),
+        ("ssl_session_reused", "r", "r"),
+        ("ssl_client_verify", "SUCCESS", "NONE"),
+        ("ssl_client_s_dn", "CN=you", "-"),
+        ("ssl_client_serial", "FF", "-"),
+        ("ssl_client_fingerprint", "ab", "-"),
+        ("ssl_client_san", "DNS:a,DNS:b", "-"),
+        ("handshake_time", "0.001", "0.001"),
+    ],
+)
+def test_variables_of_a_handshake(variable: str, value: str, without_a_certificate: str) -> None:
+    client = PeerIdentity("CN=you", ("DNS:a", "DNS:b"), "ab", 255)
+    handshake = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", "h2", True, client)
+    assert line(f"${variable}", record(handshake=handshake)) == value
+    assert line(f"${variable}", record(handshake=evolve(handshake, client=None))) == without_a_certificate
+
+
+def test_variables_of_a_proxy_header() -> None:
+    behind = record(claimed=Address("203.0.113.5", 7), via=Address("10.0.0.1", 8))
+    text = "$proxy_protocol_addr:$proxy_protocol_port $realip_remote_addr:$realip_remote_port"
+    assert line(text, behind) == "203.0.113.5:7 10.0.0.1:8"
+
+
+def test_variables_of_plugins() -> None:
+    said = record(variables={"mqtt_client_id": "foo", "tenant": "a b"})
+    assert line("$mqtt_client_id $var_mqtt_client_id $var_tenant", said) == "foo foo a b"
+
+
+def test_the_id_of_a_route_is_that_of_its_document() -> None:
+    assert line("$route_id", record(route="apisix:stream_routes/mqtt")) == "mqtt"
+    assert line("$route_id", record(route="mine")) == "mine"
+
+
+def test_escaped_for_json() -> None:
+    text = '{"sni":"$ssl_preread_server_name","cipher":"$ssl_cipher","time":"$sniff_time"}'
+    written = compile_format(text, None, "json")
+    for said in ('a"b\\c', "a\nb\x00", "\u00e9"):
+        assert json.loads(written(record(sni=said, sniff_time=None))) == {"sni": said, "cipher": "", "time": ""}
+
+
+def test_one_variable_as_it_is() -> None:
+    said = record(sni='a"b', variables={"tenant": "x"})
+    assert record_variable("ssl_preread_server_name", said) == 'a"b'
+    assert record_variable("bytes_sent", said) == "20"
+    assert record_variable("var_tenant", said) == "x"
+    assert [record_variable(name, said) for name in ("ssl_cipher", "no_such")] == [None, None]
 
 
 def test_text_around_them_stays_as_it_is() -> None:
@@ -125,7 +192,7 @@ def test_a_variable_there_is_not_is_named_and_those_there_are() -> None:
         compile_format("$remote_addr $remote_adr")
 
 
-@pytest.mark.parametrize("text", ["$", "a $ b", "${}", "${remote_addr", "$ssl_cipher", "$\u00e9"])
+@pytest.mark.parametrize("text", ["$", "a $ b", "${}", "${remote_addr", "$ssl_ciphers", "$var_", "$\u00e9"])
 def test_a_dollar_sign_begins_a_variable(text: str) -> None:
     with pytest.raises(ValueError, match="no variable"):
         compile_format(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -169,6 +170,21 @@ def proxy(loop: Loop) -> Iterator[Proxy]:
     loop.pump([0.1] * 30)
     assert loop.descriptors == 0, "descriptors are left with the reactor"
     assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+
+
+def come(proxy: Proxy, target: Target) -> socket.socket:
+    """The connection to ``target``, when it has come."""
+    proxy.loop.until(lambda: select.select([target.server], [], [], 0)[0], "a session reached the target")
+    return target.take()
+
+
+def part(proxy: Proxy, client: socket.socket) -> Ended:
+    """Both sides hang up; the record of that."""
+    client.close()
+    for target in proxy.targets:
+        for sock in target.taken:
+            sock.close()
+    return proxy.ended()
 
 
 def exchange(proxy: Proxy, client: socket.socket, target: socket.socket, question: bytes, answer: bytes) -> None:

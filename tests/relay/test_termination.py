@@ -625,6 +625,24 @@ def test_mail_is_greeted_upgraded_and_greeted_for(proxy: TlsProxy) -> None:
     assert meanwhile(proxy.loop, lambda: swallow(client, 11)) == b"250 hello\r\n"
 
 
+def test_a_long_command_in_pieces_and_then_a_short_one(proxy: TlsProxy) -> None:
+    """How much was waited for in one is nothing to the next."""
+    target = proxy.target()
+    proxy.terminate(target)
+    starttls(proxy, "smtp")
+    raw = proxy.client()
+    raw.settimeout(5)
+    converse(proxy, raw, b"EHLO a.client.with.a.long.name", b" ESMTP\r\n")
+    proxy.loop.settle()
+    converse(proxy, raw, b".example.com\r\n", b"STARTTLS\r\n")
+    converse(proxy, raw, b"STARTTLS\r\n", b"\r\n")
+    client = meanwhile(proxy.loop, lambda: context().wrap_socket(raw, server_hostname="a.example.com"))
+    taken = target.take()
+    taken.sendall(b"220 mail.example.com at your service\r\n")
+    client.sendall(b"x")
+    read(proxy, taken, b"x")
+
+
 def test_what_is_smuggled_behind_starttls_ends_it(proxy: TlsProxy) -> None:
     target = proxy.target()
     proxy.terminate(target)

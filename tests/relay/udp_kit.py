@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from streamproxy.model import Ended, Ending, Facts, ListenAddress, Node, Transport
 from streamproxy.relay.pktinfo import bind_udp
 from streamproxy.relay.udp import DatagramProxy
-from streamproxy.relay.udp_seams import Routed
+from streamproxy.relay.udp_seams import Refused, Routed
 from streamproxy.relay.udp_session import DatagramSession
 
 from .loop import Loop
@@ -77,12 +77,12 @@ class Router:
     revision: int = 7
     asked: list[Facts] = field(factory=list)
 
-    def route(self, facts: Facts) -> Routed | Ending:
+    def route(self, facts: Facts, datagram: bytes) -> Routed | Refused:
         self.asked.append(facts)
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return Refused(answer, "as told") if isinstance(answer, Ending) else answer
 
 
 @define
@@ -130,7 +130,7 @@ class Town:
     def routed(self, node: Node | Peer, **more: Any) -> Routed:
         where = node.node if isinstance(node, Peer) else node
         idle = more.pop("idle_timeout", None)
-        return Routed(where, "route", "upstream", idle, lambda: self.released.append(where), **more)
+        return Routed(where, "route", "upstream", idle, lambda record: self.released.append(where), **more)
 
     def proxy(self, router: Router | Routed, *, host: str = "127.0.0.1", **more: Any) -> DatagramProxy:
         """One that listens; ``more`` goes to its constructor."""

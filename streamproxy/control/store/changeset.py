@@ -48,8 +48,8 @@ def revise(
     revision that this is; ``None`` where nothing changes.
 
     Where several changes name one document the last one counts. A body that reads as it did before (spelled out,
-    order of keys included) and the deletion of what is not there are no change. A replaced document keeps its place
-    in the order of creation.
+    order of keys included) and expires when it did, and the deletion of what is not there are no change. A replaced
+    document keeps its place in the order of creation.
 
     Raises ``RevisionConflict`` when ``expect`` is not ``latest``, ``StoreError`` for a document no store can keep.
     """
@@ -78,15 +78,15 @@ def _revised(before: Document | None, change: Change, number: int, time: float) 
     if not isinstance(change, Put):
         return None
     text = body_text(change.key, change.body)
-    if before is not None and body_text(before.key, before.body) == text:
+    if before is not None and before.expires == change.expires and body_text(before.key, before.body) == text:
         return before
     # Read back, so that a caller who goes on to change what it passed does not change what is kept.
     body = json.loads(text)
     if before is not None:
-        return evolve(before, body=body, revision=number, updated=time)
+        return evolve(before, body=body, revision=number, updated=time, expires=change.expires)
     if _shown(str(change.key)) != str(change.key):
         raise StoreError(f"{_shown(str(change.key))} cannot be a name: it is not Unicode text")
-    return Document(change.key, body, number, number, time, time)
+    return Document(change.key, body, number, number, time, time, expires=change.expires)
 
 
 def _deeper_than(limit: int, body: Mapping[str, Json]) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twisted.internet import defer
 
 from ...errors import StoreError
-from ...interfaces import Loaded, Revision
+from ...interfaces import Loaded, Pending, Revision
 from ...model import Change, Document, Key
 from .changeset import revise
 from .watchers import Watchers
@@ -24,7 +23,9 @@ class MemoryStore:
     def __init__(self, *, clock: Callable[[], float] = time.time, history: int = 1000) -> None:
         self._clock = clock
         self._documents: Mapping[Key, Document] = {}
-        self._revisions: deque[Revision] = deque(maxlen=history)
+        self._history = history
+        self._revisions: list[Revision] = []
+        self._pending: dict[int, Pending] = {}
         self._held = Loaded(0, ())
         self._watchers = Watchers()
         self._closed = False
@@ -33,9 +34,19 @@ class MemoryStore:
         return defer.execute(self._load)
 
     def commit(
-        self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        author: str,
+        reason: str = "",
+        expect: int | None = None,
+        confirm_by: float | None = None,
+        settles: Collection[int] = (),
     ) -> defer.Deferred[Loaded]:
-        return defer.execute(self._commit, changes, author, reason, expect)
+        return defer.execute(self._commit, changes, author, reason, expect, confirm_by, settles)
+
+    def pending(self) -> defer.Deferred[tuple[Pending, ...]]:
+        return defer.execute(self._unconfirmed)
 
     def revisions(self, limit: int = 50, before: int | None = None) -> defer.Deferred[tuple[Revision, ...]]:
         return defer.execute(self._newest, limit, before)
@@ -53,7 +64,19 @@ class MemoryStore:
             raise StoreError("the store is closed")
         return self._held
 
-    def _commit(self, changes: Sequence[Change], author: str, reason: str, expect: int | None) -> Loaded:
+    def _unconfirmed(self) -> tuple[Pending, ...]:
+        self._load()
+        return tuple(self._pending[number] for number in sorted(self._pending))
+
+    def _commit(
+        self,
+        changes: Sequence[Change],
+        author: str,
+        reason: str,
+        expect: int | None,
+        confirm_by: float | None,
+        settles: Collection[int],
+    ) -> Loaded:
         held = self._load()
         documents, revision = revise(
             self._documents,
@@ -64,13 +87,22 @@ class MemoryStore:
             reason=reason,
             expect=expect,
         )
+        for number in settles:
+            self._pending.pop(number, None)
         if revision is None:
             return held
         self._documents = documents
-        self._revisions.append(revision)
+        self._remember(revision)
+        if confirm_by is not None:
+            self._pending[revision.number] = Pending(revision.number, confirm_by)
         self._held = held = Loaded(revision.number, tuple(documents.values()))
         self._watchers.tell(held)
         return held
+
+    def _remember(self, revision: Revision) -> None:
+        oldest = revision.number - self._history
+        self._revisions = [each for each in self._revisions if each.number > oldest or each.number in self._pending]
+        self._revisions.append(revision)
 
     def _newest(self, limit: int, before: int | None) -> tuple[Revision, ...]:
         self._load()

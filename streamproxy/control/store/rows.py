@@ -5,19 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import astuple
 
-from ...interfaces import Revision
+from ...interfaces import Pending, Revision
 from ...model import Document, Key
 from .changeset import body_text
 
 # The message of the ``sqlite3.DatabaseError`` raised for a row that none of us wrote.
 DAMAGED = "a document in it cannot be read"
 
-_STAMPS = ("created_revision", "revision", "created", "updated")
+_STAMPS = ("created_revision", "revision", "created", "updated", "expires")
 _DOCUMENT_COLUMNS = f"dialect, kind, id, body, {', '.join(_STAMPS)}"
 _LARGEST = 2**63 - 1
 
@@ -36,7 +36,7 @@ def read_documents(connection: sqlite3.Connection, known: Mapping[Key, Document]
         key = Key(dialect, kind, id_)
         held = known.get(key)
         if held is None or [getattr(held, name) for name in _STAMPS] != stamps:
-            held = Document(key, _parsed(body), *stamps)
+            held = Document(key, _parsed(body), **dict(zip(_STAMPS, stamps, strict=True)))
         documents[key] = held
     return documents
 
@@ -59,15 +59,34 @@ def write_revision(connection: sqlite3.Connection, revision: Revision, history: 
         body = body_text(after.key, after.body)
         if before is None:
             connection.execute(
-                f"INSERT INTO document ({_DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO document ({_DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (*name, body, *(getattr(after, stamp) for stamp in _STAMPS)),
             )
         else:
             connection.execute(
-                "UPDATE document SET (body, revision, updated) = (?, ?, ?) WHERE (dialect, kind, id) = (?, ?, ?)",
-                (body, after.revision, after.updated, *name),
+                "UPDATE document SET (body, revision, updated, expires) = (?, ?, ?, ?)"
+                " WHERE (dialect, kind, id) = (?, ?, ?)",
+                (body, after.revision, after.updated, after.expires, *name),
             )
-    connection.execute("DELETE FROM revision WHERE number <= ?", (revision.number - history,))
+    connection.execute(
+        "DELETE FROM revision WHERE number <= ? AND number NOT IN (SELECT revision FROM pending)",
+        (revision.number - history,),
+    )
+
+
+def write_pending(connection: sqlite3.Connection, pending: Pending) -> None:
+    connection.execute("INSERT INTO pending (revision, deadline) VALUES (?, ?)", (pending.revision, pending.deadline))
+
+
+def settle(connection: sqlite3.Connection, revisions: Iterable[int]) -> None:
+    """They are not pending any more."""
+    connection.executemany("DELETE FROM pending WHERE revision = ?", [(number,) for number in revisions])
+
+
+def read_pending(connection: sqlite3.Connection) -> tuple[Pending, ...]:
+    """The oldest first."""
+    rows = connection.execute("SELECT revision, deadline FROM pending ORDER BY revision")
+    return tuple(Pending(int(number), float(deadline)) for number, deadline in rows)
 
 
 def read_revisions(connection: sqlite3.Connection, limit: int, before: int | None) -> tuple[Revision, ...]:

@@ -41,7 +41,8 @@ STEPS: Sequence[Step] = (
             reason TEXT NOT NULL
         )
         """,
-        # ``before`` and ``after`` are documents as JSON objects: body, created_revision, revision, created, updated.
+        # ``before`` and ``after`` are documents as JSON objects: body, created_revision, revision, created, updated,
+        # expires.
         """
         CREATE TABLE change (
             revision INTEGER NOT NULL REFERENCES revision (number) ON DELETE CASCADE,
@@ -53,6 +54,17 @@ STEPS: Sequence[Step] = (
             after TEXT,
             PRIMARY KEY (revision, position)
         ) WITHOUT ROWID
+        """,
+    ),
+    # When a document is deleted by itself; NULL: never.
+    ("ALTER TABLE document ADD COLUMN expires REAL",),
+    # Revisions that are taken back at their deadline, unless they are not in here any more.
+    (
+        """
+        CREATE TABLE pending (
+            revision INTEGER PRIMARY KEY REFERENCES revision (number) ON DELETE CASCADE,
+            deadline REAL NOT NULL
+        )
         """,
     ),
 )

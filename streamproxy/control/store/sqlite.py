@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from twisted.internet import defer
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from ...errors import StoreError
-from ...interfaces import Loaded, Revision
+from ...interfaces import Loaded, Pending, Revision
 from ...model import Change
 from .store_file import StoreFile
 from .watchers import Watchers
@@ -80,10 +80,28 @@ class SqliteStore:
         return self._do(self._file.load, self._tell)
 
     def commit(
-        self, changes: Sequence[Change], *, author: str, reason: str = "", expect: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        author: str,
+        reason: str = "",
+        expect: int | None = None,
+        confirm_by: float | None = None,
+        settles: Collection[int] = (),
     ) -> defer.Deferred[Loaded]:
-        changes = tuple(changes)
-        return self._do(lambda: self._file.commit(changes, author=author, reason=reason, expect=expect), self._tell)
+        commit = functools.partial(
+            self._file.commit,
+            tuple(changes),
+            author=author,
+            reason=reason,
+            expect=expect,
+            confirm_by=confirm_by,
+            settles=tuple(settles),
+        )
+        return self._do(commit, self._tell)
+
+    def pending(self) -> defer.Deferred[tuple[Pending, ...]]:
+        return self._do(self._file.pending)
 
     def revisions(self, limit: int = 50, before: int | None = None) -> defer.Deferred[tuple[Revision, ...]]:
         return self._do(lambda: self._file.revisions(limit, before))

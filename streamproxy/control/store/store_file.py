@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import StoreError
-from ...interfaces import Loaded, Revision
+from ...interfaces import Loaded, Pending, Revision
 from ...model import Change, Document, Key
 from .changeset import revise
-from .rows import DAMAGED, latest_revision, read_documents, read_revisions, write_revision
+from .rows import (
+    DAMAGED,
+    latest_revision,
+    read_documents,
+    read_pending,
+    read_revisions,
+    settle,
+    write_pending,
+    write_revision,
+)
 from .schema import bring_up_to_date, transaction
 
 # The beginning of SQLite's message, and what to do about it.
@@ -66,7 +75,16 @@ class StoreFile:
             with transaction(connection, write=False):
                 return self._current(connection)
 
-    def commit(self, changes: Sequence[Change], *, author: str, reason: str, expect: int | None) -> Loaded:
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        author: str,
+        reason: str,
+        expect: int | None,
+        confirm_by: float | None,
+        settles: Collection[int],
+    ) -> Loaded:
         """On disk when it returns. Also raises ``RevisionConflict``."""
         with self._open() as connection:
             self._check_in_place()
@@ -81,9 +99,12 @@ class StoreFile:
                     reason=reason,
                     expect=expect,
                 )
+                settle(connection, settles)
                 if revision is None:
                     return held
                 write_revision(connection, revision, self._history)
+                if confirm_by is not None:
+                    write_pending(connection, Pending(revision.number, confirm_by))
             self._documents = documents
             self._held = Loaded(revision.number, tuple(documents.values()))
             return self._held
@@ -91,6 +112,10 @@ class StoreFile:
     def revisions(self, limit: int, before: int | None) -> tuple[Revision, ...]:
         with self._open() as connection, transaction(connection, write=False):
             return read_revisions(connection, limit, before)
+
+    def pending(self) -> tuple[Pending, ...]:
+        with self._open() as connection, transaction(connection, write=False):
+            return read_pending(connection)
 
     def close(self) -> None:
         """Does nothing for a file that is not open."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -43,6 +45,8 @@ _PLACES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "services": (("upstream", "tls", "client_key"),),
     "stream_routes": (("upstream", "tls", "client_key"),),
 }
+# The kinds whose documents hold configurations of plugins.
+_WITH_PLUGINS: Final = frozenset({"services", "stream_routes"})
 
 
 @frozen(auto_exc=True)
@@ -86,6 +90,25 @@ class Vault:
         text = self.text(written)
         return text if is_pem(text) else unseal(text, self.keyring)
 
+    def opened(self, conf: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+        """The configuration ``conf`` of a plugin with those of its ``fields`` (``a.b``) unsealed that are sealed."""
+        result: Any = dict(conf)
+        for name in fields:
+            result = _replaced(result, tuple(name.split(".")), self._unsealed)
+        return dict(result)
+
+    def _unsealed(self, text: str) -> str:
+        found = unseal(text, self.keyring)
+        return text if found is None else found
+
+    def resolved(self, value: Any) -> Any:
+        """``value`` with what the references in it, however deep, refer to. Raises :class:`SecretError`."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {name: self.resolved(item) for name, item in value.items()}
+        return [self.resolved(item) for item in value] if isinstance(value, list) else value
+
 
 def is_pem(text: str) -> bool:
     return "-----BEGIN" in text
@@ -118,25 +141,75 @@ def unseal(text: str, keyring: Sequence[str]) -> str | None:
     return None
 
 
-def sealed(kind: str, body: Mapping[str, Json], keyring: Sequence[str]) -> dict[str, Json]:
+def sealed(
+    kind: str,
+    body: Mapping[str, Json],
+    keyring: Sequence[str],
+    encrypted: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> dict[str, Json]:
     """
-    ``body``, of a document of this kind, with every private key sealed that stands in it in the clear. References and
-    what is sealed already are left alone, and so is everything that is not where it should be.
+    ``body``, of a document of this kind, with every private key sealed that stands in it in the clear, and every field
+    that is ``encrypted`` by its plugin's name (``a.b`` for one within another). References and what is sealed already
+    are left alone, and so is everything that is not where it should be.
     """
     result: Any = dict(body)
     for place in _PLACES.get(kind, ()):
-        result = _sealed(result, place, keyring)
+        result = _replaced(result, place, lambda text: seal(text, keyring) if is_pem(text) else text)
+    plugins = body.get("plugins")
+    if kind in _WITH_PLUGINS and isinstance(plugins, Mapping):
+        for name in plugins:
+            for inner in encrypted.get(name, ()):
+                place = ("plugins", name, *inner.split("."))
+                result = _replaced(result, place, lambda text: _hidden(text, keyring))
     return dict(result)
 
 
-def _sealed(value: Any, place: tuple[str, ...], keyring: Sequence[str]) -> Any:
+def concealed(
+    kind: str, body: Mapping[str, Json], encrypted: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> dict[str, Json]:
+    """
+    ``body`` as anybody may see it: of what :func:`sealed` seals, and of private keys wherever they stand, there is no
+    more than a sign by which two that differ can be told apart.
+    """
+    result: Any = _without_keys(dict(body))
+    for place in _PLACES.get(kind, ()):
+        result = _replaced(result, place, _sign)
+    plugins = body.get("plugins")
+    if kind in _WITH_PLUGINS and isinstance(plugins, Mapping):
+        for name in plugins:
+            for inner in encrypted.get(name, ()):
+                result = _replaced(result, ("plugins", name, *inner.split(".")), _sign)
+    return dict(result)
+
+
+def _without_keys(value: Any) -> Any:
+    if isinstance(value, str):
+        return _sign(value) if "PRIVATE KEY" in value else value
+    if isinstance(value, Mapping):
+        return {name: _without_keys(item) for name, item in value.items()}
+    return [_without_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def _sign(text: str) -> str:
+    if _REFERENCE.fullmatch(text) is not None or text.startswith("*** "):
+        return text
+    return f"*** {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _hidden(text: str, keyring: Sequence[str]) -> str:
+    is_there_already = _REFERENCE.fullmatch(text) is not None or unseal(text, keyring) is not None
+    return text if is_there_already else seal(text, keyring)
+
+
+def _replaced(value: Any, place: tuple[str, ...], change: Callable[[str], str]) -> Any:
+    """``value`` with the texts that stand at ``place`` in it changed."""
     if not place:
-        return seal(value, keyring) if isinstance(value, str) and is_pem(value) and _is_text(value) else value
+        return change(value) if isinstance(value, str) and _is_text(value) else value
     step, rest = place[0], place[1:]
     if step == "*":
-        return [_sealed(item, rest, keyring) for item in value] if isinstance(value, list) else value
+        return [_replaced(item, rest, change) for item in value] if isinstance(value, list) else value
     if isinstance(value, Mapping) and step in value:
-        return {**value, step: _sealed(value[step], rest, keyring)}
+        return {**value, step: _replaced(value[step], rest, change)}
     return value
 
 

@@ -26,7 +26,7 @@ from ..codec import shown
 from .secrets import SecretError, Vault
 
 # OpenSSL's words, by which APISIX tells that something is no PEM.
-_NO_CERT: Final = "failed to parse cert: PEM_read_bio_X509_AUX() failed"
+NO_CERT: Final = "failed to parse cert: PEM_read_bio_X509_AUX() failed"
 _NO_KEY: Final = "failed to parse key: PEM_read_bio_PrivateKey() failed"
 
 # Deeper than any chain, and still a number for OpenSSL.
@@ -91,7 +91,8 @@ def refused(ssl: Ssl, now: float) -> Iterator[Problem]:
         end = validity(pair.chain[0])[1]
         if end < now:
             day = time.strftime("%Y-%m-%d", time.gmtime(end))
-            yield Problem(_path("cert", index), "bad_value", f"the certificate expired on {day}")
+            path = f"certs[{index - 1}]" if index else "cert"
+            yield Problem(path, "bad_value", f"the certificate expired on {day}")
     if ssl.certificate is not None:
         try:
             Contexts(limit=1).server(server_policy(ssl.certificate, ClientVerification()))
@@ -104,53 +105,52 @@ def without_keys(body: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in body.items() if name not in ("key", "keys")}
 
 
-def _pairs(body: Mapping[str, Any], vault: Vault) -> Iterator[KeyPair | Problem]:
-    yield _pair(body["cert"], body["key"], 0, vault)
-    certs, keys = list(body.get("certs", ())), list(body.get("keys", ()))
-    if len(certs) != len(keys):
-        yield Problem("certs", "bad_value", "mismatched number of certs and keys")
-        return
-    for number, (cert, key) in enumerate(zip(certs, keys, strict=True), 1):
-        pair = _pair(cert, key, number, vault)
-        if isinstance(pair, Problem):
-            pair = evolve(pair, message=f"failed to handle cert-key pair[{number}]: {pair.message}")
-        yield pair
-
-
-def _path(name: str, index: int) -> str:
-    return f"{name}s[{index - 1}]" if index else name
-
-
-def _pair(cert: str, key: str, index: int, vault: Vault) -> KeyPair | Problem:
-    cert_pem = _public(cert, _path("cert", index), vault)
+def to_pair(cert: str, key: str, cert_path: str, key_path: str, vault: Vault) -> KeyPair | Problem:
+    """
+    The certificates and the private key that are written at two paths of a document, as PEM, sealed, or as references;
+    or what is wrong with them, in APISIX's words where it looks.
+    """
+    cert_pem = to_public(cert, cert_path, vault)
     if isinstance(cert_pem, Problem):
         return cert_pem
-    path = _path("key", index)
     try:
         key_text = vault.key(key)
     except SecretError as error:
-        return Problem(path, error.code, str(error))
+        return Problem(key_path, error.code, str(error))
     if key_text is None:
-        return Problem(path, "bad_value", "failed to decrypt previous encrypted key")
+        return Problem(key_path, "bad_value", "failed to decrypt previous encrypted key")
     key_pem = key_text.encode()
     try:
         pair = key_pair(cert_pem, key_pem)
         validity(pair.chain[0])
     except MaterialError as error:
         if _is_readable(cert_pem) and not _is_key(key_pem):
-            return Problem(path, "bad_value", _NO_KEY)
-        return Problem(_path("cert", index), "bad_value", str(error) if _is_readable(cert_pem) else _NO_CERT)
+            return Problem(key_path, "bad_value", _NO_KEY)
+        return Problem(cert_path, "bad_value", str(error) if _is_readable(cert_pem) else NO_CERT)
     return pair
 
 
-def _public(written: str, path: str, vault: Vault) -> bytes | Problem:
-    """What is shown to everybody, and so may not hold a key by mistake."""
+def to_public(written: str, path: str, vault: Vault) -> bytes | Problem:
+    """The PEM that is written at ``path``, which is shown to everybody and so may not hold a key by mistake."""
     if "PRIVATE KEY" in written:
         return Problem(path, "bad_value", "holds a private key, which belongs into key: what stands here is no secret")
     try:
         return vault.text(written).encode()
     except SecretError as error:
         return Problem(path, error.code, str(error))
+
+
+def _pairs(body: Mapping[str, Any], vault: Vault) -> Iterator[KeyPair | Problem]:
+    yield to_pair(body["cert"], body["key"], "cert", "key", vault)
+    certs, keys = list(body.get("certs", ())), list(body.get("keys", ()))
+    if len(certs) != len(keys):
+        yield Problem("certs", "bad_value", "mismatched number of certs and keys")
+        return
+    for index, (cert, key) in enumerate(zip(certs, keys, strict=True)):
+        pair = to_pair(cert, key, f"certs[{index}]", f"keys[{index}]", vault)
+        if isinstance(pair, Problem):
+            pair = evolve(pair, message=f"failed to handle cert-key pair[{index + 1}]: {pair.message}")
+        yield pair
 
 
 def _is_readable(cert: bytes) -> bool:
@@ -173,13 +173,13 @@ def _is_key(pem: bytes) -> bool:
 
 
 def _client(client: Mapping[str, Any], vault: Vault) -> ClientVerification | Problem:
-    pem = _public(client["ca"], "client.ca", vault)
+    pem = to_public(client["ca"], "client.ca", vault)
     if isinstance(pem, Problem):
         return pem
     try:
         return ClientVerification(ClientAuth.NEED, certificates(pem), min(client.get("depth", 1), _MOST_DEPTH))
     except MaterialError:
-        return Problem("client.ca", "bad_value", f"failed to validate client_cert: {_NO_CERT}")
+        return Problem("client.ca", "bad_value", f"failed to validate client_cert: {NO_CERT}")
 
 
 def _names(body: Mapping[str, Any]) -> Iterator[str | Problem]:

@@ -7,13 +7,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from streamproxy.errors import Problem
-from streamproxy.model import Key, Match, NamePattern, Network, PatternKind, Upstream
+from streamproxy.model import Key, Match, NamePattern, Network, PatternKind
+from streamproxy.plugins.seam import Plugin
 
 from ..codec import shown
-from .upstream import to_upstream
+from .jsonschema import Violation
+from .parts import identifier
+from .plugin_conf import PluginPlan, to_plugins
+from .secrets import Vault
+from .upstream import UpstreamPlan, to_upstream
 
 # ipaddress also takes netmasks and scopes, which APISIX refuses.
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
@@ -22,55 +26,77 @@ _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
 @frozen
 class StreamRoute:
     """
-    A route and what it asks for. ``upstream`` is the id of an object or one of the route's own. ``bare`` is for a
-    wildcard without a dot, like ``*example.com``: the name it matches with nothing in place of the ``*``.
+    A route and what it asks for. ``upstream`` is one of its own, ``upstream_id`` and ``service_id`` name objects
+    (empty: none). Of ``plugins``, those that are switched off are ``None``. ``bare`` is for a wildcard without a dot,
+    like ``*example.com``: the name it matches with nothing in place of the ``*``. One that is ``broken`` closes what
+    it matches.
     """
 
     key: Key
     match: Match
-    upstream: str | Upstream
-    bare: Match | None
+    upstream: UpstreamPlan | None = None
+    upstream_id: str = ""
+    service_id: str = ""
+    plugins: Mapping[str, PluginPlan | None] = field(factory=dict)
+    name: str = ""
+    bare: Match | None = None
+    broken: bool = False
 
 
-def to_stream_route(key: Key, body: Mapping[str, Any]) -> tuple[StreamRoute | None, tuple[Problem, ...]]:
+def to_stream_route(
+    key: Key, body: Mapping[str, Any], plugins: Mapping[str, Plugin], vault: Vault
+) -> tuple[StreamRoute | None, tuple[Violation, ...]]:
     """
-    The route that ``body``, which its schema has nothing against, describes; or what of it cannot be done
-    (``unsupported``) or cannot work.
+    The route that ``body``, which its schema has nothing against, describes; and what of it cannot be done
+    (``unsupported``) or cannot work: what APISIX says first, in its order and words. ``None``: it matches nothing, or
+    nobody can say what.
     """
-    problems = list(_unsupported(body))
+    plans, found = to_plugins(body.get("plugins") or {}, plugins, vault, str(key))
     remote, server = _network(body.get("remote_addr")), _network(body.get("server_addr"))
-    for name, network in (("remote_addr", remote), ("server_addr", server)):
-        if name in body and network is None:
-            problems.append(Problem(name, "bad_value", f"invalid {name}: {shown(body[name])[1:-1]}"))
-    if "sni" in body and "snis" in body:
-        problems.append(Problem("snis", "bad_value", "sni and snis cannot stand in one route"))
-    upstream, upstream_problems = _upstream(key, body)
-    problems += upstream_problems
-    if upstream is None or problems:
-        return None, tuple(problems)
+    nowhere = tuple(
+        Violation.plain(name, "bad_value", f"invalid {name}: {shown(body[name])[1:-1]}")
+        for name, network in (("remote_addr", remote), ("server_addr", server))
+        if name in body and network is None
+    )
+    upstream: UpstreamPlan | None = None
+    own: tuple[Violation, ...] = ()
+    if "upstream" in body:
+        upstream, inner = to_upstream(body["upstream"], f"{key} upstream", vault)
+        problems = (each.problem.under("upstream") for each in inner)
+        own = tuple(Violation(problem, str(problem)) for problem in problems)
+    violations = (*found, *nowhere, *_protocol(body), *own, *_leads_nowhere(body, plans, found))
+    if nowhere or "superior_id" in body.get("protocol", {}):
+        return None, violations
     names = body.get("snis") or ([body["sni"]] if "sni" in body else [])
     match = Match(tuple(map(_pattern, names)), remote, server, body.get("server_port"))
-    return StreamRoute(key, match, upstream, _bare(match)), ()
+    route = StreamRoute(
+        key,
+        match,
+        upstream,
+        identifier(body.get("upstream_id", "")),
+        identifier(body.get("service_id", "")),
+        plans,
+        body.get("name", ""),
+        _bare(match),
+        broken=bool(found) or "protocol" in body,
+    )
+    return route, violations
 
 
-def _unsupported(body: Mapping[str, Any]) -> Iterator[Problem]:
-    if "service_id" in body:
-        yield Problem("service_id", "unsupported", "services are not supported: write upstream or upstream_id")
-    if body.get("plugins"):
-        yield Problem("plugins", "unsupported", "plugins are not supported")
+def _protocol(body: Mapping[str, Any]) -> Iterator[Violation]:
     if "protocol" in body:
-        yield Problem("protocol", "unsupported", "xRPC protocols are not supported")
+        message = f"unknown protocol [{shown(body['protocol']['name'])[1:-1]}]"
+        yield Violation.plain("protocol.name", "unsupported", message)
 
 
-def _upstream(key: Key, body: Mapping[str, Any]) -> tuple[str | Upstream | None, tuple[Problem, ...]]:
-    if "upstream_id" in body:
-        return str(body["upstream_id"]), ()
-    if "upstream" in body:
-        upstream, problems = to_upstream(body["upstream"], f"{key} upstream")
-        return upstream, tuple(problem.under("upstream") for problem in problems)
-    if "service_id" in body:
-        return None, ()
-    return None, (Problem("upstream", "missing", "missing upstream configuration: write upstream or upstream_id"),)
+def _leads_nowhere(
+    body: Mapping[str, Any], plans: Mapping[str, PluginPlan | None], found: tuple[Violation, ...]
+) -> Iterator[Violation]:
+    if any(name in body for name in ("upstream", "upstream_id", "service_id")) or found:
+        return
+    if not any(plan is not None and plan.targets for plan in plans.values()):
+        message = "missing upstream configuration: write upstream, upstream_id or service_id"
+        yield Violation.plain("upstream", "missing", message)
 
 
 def _network(text: str | None) -> Network | None:

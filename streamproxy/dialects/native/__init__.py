@@ -1,5 +1,5 @@
 """The configuration file: our own keys, APISIX's static ones, and documents of every dialect."""
 
-from .load import load_config
+from .load import Catalogue, load_config
 
-__all__ = ["load_config"]
+__all__ = ["Catalogue", "load_config"]

@@ -8,19 +8,35 @@ be pasted and its user still knows what of it works.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from attrs import evolve, fields, frozen, has, resolve_types
 
-from streamproxy.errors import InvalidConfiguration, Problem
-from streamproxy.model import Address, AdminKey, AdminSettings, Network, Role, Secret
+from streamproxy.errors import Problem
+from streamproxy.model import (
+    Address,
+    AdminSettings,
+    Limits,
+    MetricsSettings,
+    ResolverSettings,
+    Secret,
+)
 
 from ..apisix import KEY_LENGTHS
 from ..codec import Port, Via, member
-from .fields import Identifier, Interface, LogFormat, LogPath, NetworkText, PathText, ServerName, secret
-from .settings import AccessLogSection, AdminTlsSection, KeyEntry, StreamProxySection, admin_keys
+from ..quantities import Duration, NetworkText
+from .apisix_deployment import LISTEN, Admin, Deployment
+from .fields import (
+    Interface,
+    LogFormat,
+    LogPath,
+    MetricPrefix,
+    Nameserver,
+    ServerName,
+    UrlPath,
+)
+from .settings import AccessLogSection, StreamProxySection
 
 # The top-level keys of APISIX's own file.
 KEYS: Final = frozenset(
@@ -35,7 +51,6 @@ KEYS: Final = frozenset(
         "nginx_config",
         "plugin_attr",
         "plugins",
-        "stream_plugins",
         "wasm",
         "xrpc",
     }
@@ -51,12 +66,19 @@ SAME: Final = (
     ("admin.allow", "deployment.admin.allow_admin"),
     ("admin.tls", "deployment.admin.admin_api_mtls"),
     ("access_log", "nginx_config.stream.enable_access_log"),
+    ("control", "apisix.control"),
+    ("status", "apisix.status"),
+    ("proxy_protocol.trusted", "nginx_config.stream.real_ip_from"),
+    ("resolver.servers", "apisix.dns_resolver"),
+    ("resolver.valid", "apisix.dns_resolver_valid"),
+    ("resolver.timeout", "apisix.resolver_timeout"),
+    ("resolver.ipv6", "apisix.enable_ipv6"),
+    ("limits.shutdown_timeout", "nginx_config.worker_shutdown_timeout"),
     ("metrics", EXPORT_ADDR),
 )
 
 # APISIX's defaults, for what is said only in its places.
-_ALLOW: Final = (ip_network("127.0.0.0/24"),)
-_LISTEN: Final = Address("0.0.0.0", 9180)
+_METRICS: Final = MetricsSettings(Address("127.0.0.1", 9091))
 _LOG_FORMAT: Final = "$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time"
 
 
@@ -93,6 +115,24 @@ class ProxyProtocol:
 
 
 @frozen
+class ControlServer:
+    ip: Interface = "127.0.0.1"
+    port: Port = 9090
+
+
+@frozen
+class StatusServer:
+    ip: Interface = "127.0.0.1"
+    port: Port = 7085
+
+
+def _nameservers(servers: tuple[Address, ...]) -> tuple[Address, ...]:
+    if not servers:
+        raise ValueError("expected one server at least")
+    return servers
+
+
+@frozen
 class Apisix:
     proxy_mode: Literal["http", "stream", "http&stream"] | None = None
     stream_proxy: StreamProxySection = StreamProxySection()
@@ -100,6 +140,15 @@ class Apisix:
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     data_encryption: DataEncryption = DataEncryption()
     enable_admin: bool | None = None
+    enable_control: bool | None = None
+    control: ControlServer | None = None
+    status: StatusServer | None = None
+    dns_resolver: Annotated[tuple[Address, ...], Via(tuple[Nameserver, ...], _nameservers)] = ()
+    dns_resolver_valid: Duration | None = None
+    resolver_timeout: Duration | None = None
+    enable_ipv6: bool | None = None
+    disable_upstream_healthcheck: bool = False
+    enable_server_tokens: bool = True
 
     @property
     def serves_streams(self) -> bool:
@@ -111,69 +160,29 @@ class Apisix:
         """``None``: nothing is said of it. The mode ``stream`` is the one without an HTTP server."""
         return False if self.proxy_mode == "stream" else self.enable_admin
 
-
-def _key(text: str) -> Secret | None:
-    return secret(text) if text else None
-
-
-@frozen
-class KeyItem:
-    """With an empty ``key``, APISIX makes one up."""
-
-    name: Identifier
-    key: Annotated[Secret | None, Via(str, _key)] = None
-    role: Role = Role.ADMIN
-
-
-def _entry(item: KeyItem) -> KeyEntry | None:
-    return None if item.key is None else KeyEntry(item.name, item.key, item.role)
-
-
-def _allow(networks: tuple[Network, ...]) -> tuple[Network, ...]:
-    if not networks:
-        raise ValueError("lets nobody in: list networks, or set apisix.enable_admin: false")
-    return networks
-
-
-@frozen
-class AdminListen:
-    ip: Interface = _LISTEN.host
-    port: Port = _LISTEN.port
-
-
-@frozen
-class AdminMtls:
-    admin_ssl_cert: PathText | None = None
-    admin_ssl_cert_key: PathText | None = None
-    admin_ssl_ca_cert: PathText | None = None
-
-
-@frozen
-class Admin:
-    admin_key: Annotated[
-        tuple[AdminKey, ...], Via(tuple[Annotated[KeyEntry | None, Via(KeyItem, _entry)], ...], admin_keys)
-    ] = ()
-    admin_key_required: bool = True
-    allow_admin: Annotated[tuple[Network, ...], Via(tuple[NetworkText, ...], _allow)] = _ALLOW
-    admin_listen: AdminListen = AdminListen()
-    https_admin: bool = False
-    admin_api_mtls: AdminMtls = AdminMtls()
-
-    def __attrs_post_init__(self) -> None:
-        if self.https_admin and self.tls is None:
-            raise InvalidConfiguration((Problem("https_admin", "missing", "missing ssl cert for https admin"),))
+    @property
+    def control_address(self) -> Address | None:
+        """As for the metrics, what nobody mentions does not listen."""
+        if self.proxy_mode == "stream" or self.enable_control is False:
+            return None
+        control = self.control or (ControlServer() if self.enable_control else None)
+        return None if control is None else Address(control.ip, control.port)
 
     @property
-    def tls(self) -> AdminTlsSection | None:
-        files = self.admin_api_mtls
-        if not self.https_admin or files.admin_ssl_cert is None or files.admin_ssl_cert_key is None:
+    def status_address(self) -> Address | None:
+        if self.proxy_mode == "stream" or self.status is None:
             return None
-        return AdminTlsSection(files.admin_ssl_cert, files.admin_ssl_cert_key, files.admin_ssl_ca_cert)
+        return Address(self.status.ip, self.status.port)
 
-
-@frozen
-class Deployment:
-    admin: Admin = Admin()
+    def resolver(self, own: ResolverSettings) -> ResolverSettings:
+        """``own`` with what is said here."""
+        said: dict[str, Any] = {
+            "servers": self.dns_resolver or None,
+            "valid": self.dns_resolver_valid,
+            "timeout": self.resolver_timeout,
+            "ipv6": self.enable_ipv6,
+        }
+        return evolve(own, **{name: value for name, value in said.items() if value is not None})
 
 
 @frozen
@@ -181,31 +190,48 @@ class Stream:
     enable_access_log: bool = False
     access_log: LogPath = "logs/access_stream.log"
     access_log_format: LogFormat = _LOG_FORMAT
+    access_log_format_escape: Literal["default", "json"] = "default"
+    real_ip_from: tuple[NetworkText, ...] = ()
 
     @property
     def access_log_section(self) -> AccessLogSection | None:
-        return AccessLogSection(self.access_log, self.access_log_format) if self.enable_access_log else None
+        if not self.enable_access_log:
+            return None
+        return AccessLogSection(self.access_log, self.access_log_format, self.access_log_format_escape)
 
 
 @frozen
 class NginxConfig:
     stream: Stream = Stream()
+    worker_shutdown_timeout: Duration | None = None
+
+    def limits(self, own: Limits) -> Limits:
+        """``own`` with what is said here."""
+        timeout = self.worker_shutdown_timeout
+        return own if timeout is None else evolve(own, shutdown_timeout=timeout)
 
 
 @frozen
 class ExportAddr:
-    ip: Interface = "127.0.0.1"
-    port: Port = 9091
+    ip: Interface = _METRICS.listen.host
+    port: Port = _METRICS.listen.port
 
 
 @frozen
 class Prometheus:
+    """``refresh_interval`` is how old APISIX's answers may be; ours are always new."""
+
+    export_uri: UrlPath = _METRICS.path
+    metric_prefix: MetricPrefix = _METRICS.prefix
     enable_export_server: bool = True
     export_addr: ExportAddr = ExportAddr()
+    refresh_interval: Duration = 15.0
 
     @property
-    def address(self) -> Address | None:
-        return Address(self.export_addr.ip, self.export_addr.port) if self.enable_export_server else None
+    def settings(self) -> MetricsSettings | None:
+        if not self.enable_export_server:
+            return None
+        return MetricsSettings(Address(self.export_addr.ip, self.export_addr.port), self.export_uri, self.metric_prefix)
 
 
 @frozen
@@ -242,13 +268,18 @@ def admin_settings(own: AdminSettings, tree: Mapping[str, Any], admin: Admin, di
     if is_given(tree, "deployment.admin.admin_listen"):
         changes["listen"] = Address(admin.admin_listen.ip, admin.admin_listen.port)
     elif admin.admin_key and not is_given(tree, "admin.listen"):
-        changes["listen"] = _LISTEN
+        changes["listen"] = LISTEN
     if admin.admin_key:
         changes["keys"] = admin.admin_key
     if is_given(tree, "deployment.admin") and not is_given(tree, "admin.allow"):
         changes["allow"] = admin.allow_admin
     if admin.tls is not None:
         changes["tls"] = admin.tls.settings(directory)
+    if is_given(tree, "deployment.admin"):
+        # Where nobody has to prove anything, the page of any site could write too.
+        changes["cors"] = admin.enable_admin_cors and admin.admin_key_required
+        # Whatever is not v3 has the shapes of old.
+        changes["api_version"] = "v3" if admin.admin_api_version == "v3" else "v2"
     return evolve(own, **changes)
 
 
@@ -260,18 +291,19 @@ _SECTIONS: Final[Mapping[str, type]] = {
 }
 
 
-def ignored(tree: Mapping[str, Any], apisix: Apisix) -> tuple[str, ...]:
+def ignored(tree: Mapping[str, Any], apisix: Apisix, deployment: Deployment) -> tuple[str, ...]:
     """
     The dotted names of what ``tree`` holds of APISIX's that has no meaning here, in the order they stand in; at the
-    end what ``apisix`` itself switches off.
+    end what ``apisix`` and ``deployment`` themselves switch off.
     """
     names = [name for key in tree if key in KEYS for name in _ignored(tree[key], _SECTIONS.get(key), key)]
-    if not apisix.serves_streams and is_given(tree, "apisix.stream_proxy"):
+    if not (apisix.serves_streams and deployment.proxies) and is_given(tree, "apisix.stream_proxy"):
         names.append("apisix.stream_proxy")
     return tuple(names)
 
 
 def _ignored(value: Any, section: Any, path: str) -> Iterator[str]:
+    section = next((each for each in get_args(section) if isinstance(each, type) and has(each)), section)
     if section is None:
         yield path
     elif isinstance(section, type) and has(section) and isinstance(value, Mapping):

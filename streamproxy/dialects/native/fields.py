@@ -1,26 +1,24 @@
-"""The types of settings that are no plain text or number: from what a user wrote to values of the model."""
+"""The types of settings that are no plain text, number or quantity: from what a user wrote to values of the model."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from streamproxy.model import Address, Network, Secret, canonical_interface
+from streamproxy.model import Address, Secret, canonical_interface
 
-from ..codec import Via, between, shown
+from ..codec import Via, shown
 from ..hostname import canonical_host
 
 # What can be guessed is worse than no key at all.
 FEWEST_SECRET_CHARACTERS: Final = 8
 MOST_CHARACTERS: Final = 1000
 MOST_FORMAT_CHARACTERS: Final = 10_000
-FEWEST_SECONDS: Final = 0.001
-MOST_SECONDS: Final = 366 * 86400.0
 
 _PORT = re.compile(r"[0-9]{1,5}")
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,999}")
+_METRIC_PREFIX = re.compile(r"(?:[A-Za-z_:][A-Za-z0-9_:]{0,99})?")
 
 
 def listen_address(text: str) -> Address:
@@ -38,20 +36,21 @@ def listen_address(text: str) -> Address:
         raise ValueError(f"expected an IP address or localhost before the port, got {shown(text)}") from None
 
 
+def nameserver(text: str) -> Address:
+    """The IP address of a DNS server, with a port if that is not 53 (IPv6 in brackets then)."""
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return Address(str(ipaddress.ip_address(host)), 53)
+    except ValueError:
+        return listen_address(text)
+
+
 def interface(text: str) -> str:
     """The interface of a listener, see :func:`~streamproxy.model.canonical_interface`."""
     try:
         return canonical_interface(text)
     except ValueError:
         raise ValueError(f"expected an IP address or localhost, got {shown(text)}") from None
-
-
-def network(text: str) -> Network:
-    """An IP address or a CIDR."""
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f"expected an IP address or a network like 10.0.0.0/8, got {shown(text)}") from None
 
 
 def secret(text: str) -> Secret:
@@ -90,10 +89,13 @@ def path(text: str) -> str:
 
 
 def log_path(text: str) -> str:
-    """A path of the file system, or ``-`` for standard output."""
-    if text.startswith("syslog:"):
-        raise ValueError("expected a file or -: writing to syslog is not supported")
+    """A path of the file system, ``-`` for standard output, or a place elsewhere, see :func:`is_elsewhere`."""
     return path(text)
+
+
+def is_elsewhere(text: str) -> bool:
+    """Does an access log's path mean a server?"""
+    return text.startswith(("syslog:", "http://", "https://"))
 
 
 def log_format(text: str) -> str:
@@ -103,33 +105,29 @@ def log_format(text: str) -> str:
     return text
 
 
-def duration(value: Any) -> float:
-    """Seconds, as a number or as text with a unit: ``3``, ``0.5``, ``3s``, ``500ms``, ``10m``, ``1h``."""
-    match value:
-        case bool():
-            seconds = None
-        case int() | float():
-            seconds = value
-        case str() if match := _DURATION.fullmatch(value):
-            seconds = float(match[1]) * _UNITS[match[2] or "s"]
-        case _:
-            seconds = None
-    if seconds is None:
-        raise ValueError("expected a number of seconds, or a text like 3s, 500ms, 10m, 1h")
-    if not FEWEST_SECONDS <= seconds <= MOST_SECONDS:
-        raise ValueError(f"expected {FEWEST_SECONDS * 1000:g}ms to {MOST_SECONDS / 3600:g}h")
-    return float(seconds)
+def url_path(text: str) -> str:
+    """The path of a URL, which needs no escapes."""
+    if not _URL_PATH.fullmatch(text):
+        raise ValueError(f"expected a path like /metrics, got {shown(text)}")
+    return text
+
+
+def metric_prefix(text: str) -> str:
+    """What the names of metrics begin with; may be empty."""
+    if not _METRIC_PREFIX.fullmatch(text):
+        raise ValueError(f"expected letters, digits and underscores, no digit first, got {shown(text)}")
+    return text
 
 
 Listen = Annotated[Address, Via(str, listen_address)]
+Nameserver = Annotated[Address, Via(str, nameserver)]
 Interface = Annotated[str, Via(str, interface)]
-NetworkText = Annotated[Network, Via(str, network)]
 SecretText = Annotated[Secret, Via(str, secret)]
 Identifier = Annotated[str, Via(str, identifier)]
 ClientId = Annotated[str, Via(str, client_id)]
 ServerName = Annotated[str, Via(str, server_name)]
 PathText = Annotated[str, Via(str, path)]
 LogPath = Annotated[str, Via(str, log_path)]
+UrlPath = Annotated[str, Via(str, url_path)]
+MetricPrefix = Annotated[str, Via(str, metric_prefix)]
 LogFormat = Annotated[str, Via(str, log_format)]
-Duration = Annotated[float, Via(Any, duration)]
-Count = Annotated[int, Via(int, between(1, 10_000_000))]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from attrs import fields, frozen
 
 from streamproxy.errors import Problem
 from streamproxy.model import Document, Json, Key
+from streamproxy.plugins.seam import Plugin
 
-from ..apisix import DEFAULT_KEYRING, sealed
+from ..assemble import DEFAULT_VAULT, NO_PLUGINS, Vault, sealed
 from ..codec import kind_of, shown, structure
 
 KINDS: Final = {
     "tcp_services": ("otoroshi", "tcp-services"),
     "stream_routes": ("apisix", "stream_routes"),
     "upstreams": ("apisix", "upstreams"),
+    "services": ("apisix", "services"),
     "ssls": ("apisix", "ssls"),
+    "plugin_metadata": ("apisix", "plugin_metadata"),
+    "listeners": ("native", "listeners"),
 }
 """Which list holds documents of which dialect and kind."""
 
@@ -29,6 +33,8 @@ class Resources:
     upstreams: tuple[Any, ...] = ()
     services: tuple[Any, ...] = ()
     ssls: tuple[Any, ...] = ()
+    plugin_metadata: tuple[Any, ...] = ()
+    listeners: tuple[Any, ...] = ()
 
 
 @frozen
@@ -40,12 +46,14 @@ class Declared:
     problems: tuple[Problem, ...]
 
 
-def declared(section: Json, origin: str, keyring: Sequence[str] = DEFAULT_KEYRING) -> Declared:
+def declared(
+    section: Json, origin: str, vault: Vault = DEFAULT_VAULT, plugins: Mapping[str, Plugin] = NO_PLUGINS
+) -> Declared:
     """
     The documents in the ``resources`` of the file ``origin``, in its order, with their bodies as they are but for
-    private keys, which are sealed with ``keyring``. What is in the bodies is not looked at, but for the ids: a TCP
-    service has one; an APISIX object without one is called ``arr_1``, ``arr_2``, ... by its place in its list, as
-    APISIX does it.
+    private keys and what ``plugins`` keep secret, which is sealed with ``vault``. What is in the bodies is not looked
+    at, but for the ids: a TCP service has one; anything else without one is called ``arr_1``, ``arr_2``, ... by its
+    place in its list, as APISIX does it.
     """
     lists, problems = structure({} if section is None else section, Resources, forbid_extra=True, null_is_absent=True)
     if lists is None:
@@ -53,19 +61,16 @@ def declared(section: Json, origin: str, keyring: Sequence[str] = DEFAULT_KEYRIN
     documents: dict[Key, Document] = {}
     paths: dict[Key, str] = {}
     found = [*problems]
-    if lists.services:
-        found.append(Problem("services", "unsupported", "services are not supported"))
     for name, index, body in _bodies(lists):
         where = f"{name}[{index}]"
-        key = _key(name, index, body)
+        key = key_of(*KINDS[name], index, body)
         if isinstance(key, Problem):
             found.append(key.under(where))
         elif key in documents:
             message = f"{shown(key.id)} is the id of {paths[key]} already"
             found.append(Problem(f"{where}.id", "conflict", message))
         else:
-            kept = sealed(key.kind, body, keyring) if key.dialect == "apisix" else body
-            documents[key] = Document(key, kept, origin=origin)
+            documents[key] = Document(key, sealed(key, body, vault, plugins), origin=origin)
             paths[key] = f"resources.{where}"
     return Declared(tuple(documents.values()), paths, tuple(problem.under("resources") for problem in found))
 
@@ -83,18 +88,18 @@ def _bodies(lists: Resources) -> Iterator[tuple[str, int, Any]]:
             yield name, index, body
 
 
-def _key(name: str, index: int, body: Any) -> Key | Problem:
+def key_of(dialect: str, kind: str, index: int, body: Any) -> Key | Problem:
+    """What the document ``body``, which stands at ``index`` of its list, is called; or why it has no name."""
     if not isinstance(body, Mapping):
         return Problem("", "wrong_type", f"expected an object, got {kind_of(body)}")
-    dialect, kind = KINDS[name]
     given = body.get("id")
-    if given is None and dialect == "apisix":
+    if given is None and dialect != "otoroshi":
         return Key(dialect, kind, f"arr_{index + 1}")
     if given is None:
         return Problem("id", "missing", "is required")
     if isinstance(given, str) and given:
         return Key(dialect, kind, given)
-    if isinstance(given, int) and not isinstance(given, bool) and dialect == "apisix":
+    if isinstance(given, int) and not isinstance(given, bool) and dialect != "otoroshi":
         return Key(dialect, kind, str(given))
     expected = "a string" if dialect == "otoroshi" else "a string or an integer"
     return Problem("id", "wrong_type", f"expected {expected} that is not empty, got {kind_of(given)}")

@@ -6,18 +6,21 @@ import os
 from collections.abc import Hashable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from attrs import asdict, frozen
 
 from streamproxy.errors import InvalidConfiguration, Problem
 from streamproxy.model import (
     AccessLogSettings,
+    Address,
     AdminClient,
     AdminKey,
     AdminSettings,
     AdminTls,
     Limits,
+    MetricsSettings,
+    ResolverSettings,
     Role,
     StoreSettings,
     StoreType,
@@ -25,23 +28,27 @@ from streamproxy.model import (
 )
 
 from ..codec import Via
+from ..quantities import Bandwidth, Count, CountOrNone, Duration, NetworkText, RateText
 from .fields import (
     ClientId,
-    Count,
-    Duration,
     Identifier,
     Listen,
     LogFormat,
     LogPath,
-    NetworkText,
+    MetricPrefix,
+    Nameserver,
     PathText,
     SecretText,
     ServerName,
+    UrlPath,
+    is_elsewhere,
 )
 
 _ADMIN = AdminSettings()
 _STORE = StoreSettings()
 _LIMITS = Limits()
+_RESOLVER = ResolverSettings()
+_METRICS = MetricsSettings(Address("127.0.0.1", 9091))
 
 
 @frozen
@@ -136,9 +143,11 @@ class TlsSection:
 class AccessLogSection:
     path: LogPath
     format: LogFormat = "json"
+    escape: Literal["default", "json"] = "default"
 
     def settings(self, directory: Path) -> AccessLogSettings:
-        return AccessLogSettings("-" if self.path == "-" else resolved(directory, self.path), self.format)
+        path = self.path if self.path == "-" or is_elsewhere(self.path) else resolved(directory, self.path)
+        return AccessLogSettings(path, self.format, self.escape)
 
 
 @frozen
@@ -152,22 +161,59 @@ class StreamProxySection:
 @frozen
 class MetricsSection:
     listen: Listen
+    path: UrlPath = _METRICS.path
+    prefix: MetricPrefix = _METRICS.prefix
+
+    def settings(self) -> MetricsSettings:
+        return MetricsSettings(self.listen, self.path, self.prefix)
+
+
+@frozen
+class ListenSection:
+    """``control`` and ``status``: a server of its own."""
+
+    listen: Listen
+
+
+@frozen
+class ProxyProtocolSection:
+    trusted: tuple[NetworkText, ...] = ()
+
+
+@frozen
+class ResolverSection:
+    servers: tuple[Nameserver, ...] = _RESOLVER.servers
+    valid: Duration | None = _RESOLVER.valid
+    timeout: Duration = _RESOLVER.timeout
+    ipv6: bool = _RESOLVER.ipv6
+
+    def settings(self) -> ResolverSettings:
+        return ResolverSettings(self.servers, self.valid, self.timeout, self.ipv6)
 
 
 @frozen
 class LimitsSection:
     max_sessions: Count | None = _LIMITS.max_sessions
+    max_sessions_per_listener: Count | None = _LIMITS.max_sessions_per_listener
     max_sessions_per_client: Count | None = _LIMITS.max_sessions_per_client
     max_udp_sessions: Count = _LIMITS.max_udp_sessions
+    session_rate: RateText | None = _LIMITS.session_rate
+    session_rate_per_client: RateText | None = _LIMITS.session_rate_per_client
+    bandwidth: Bandwidth | None = _LIMITS.bandwidth
+    bandwidth_per_client: Bandwidth | None = _LIMITS.bandwidth_per_client
     sniff_timeout: Duration = _LIMITS.sniff_timeout
     handshake_timeout: Duration = _LIMITS.handshake_timeout
     connect_timeout: Duration = _LIMITS.connect_timeout
     idle_timeout: Duration = _LIMITS.idle_timeout
     udp_idle_timeout: Duration = _LIMITS.udp_idle_timeout
+    max_duration: Duration | None = _LIMITS.max_duration
+    max_sessions_per_node: Count | None = _LIMITS.max_sessions_per_node
+    max_queue: CountOrNone = _LIMITS.max_queue
+    queue_timeout: Duration = _LIMITS.queue_timeout
     shutdown_timeout: Duration = _LIMITS.shutdown_timeout
 
     def settings(self) -> Limits:
-        return Limits(**asdict(self))
+        return Limits(**asdict(self, recurse=False))
 
 
 def resolved(directory: Path, path: str) -> str:

@@ -13,12 +13,14 @@ from attrs import frozen
 
 from streamproxy.errors import Problem
 from streamproxy.model import (
+    Access,
     ClientAuth,
     ClientPolicy,
     FactKind,
     Key,
     ListenAddress,
     Listener,
+    ListenerLimits,
     Match,
     Node,
     Order,
@@ -35,6 +37,8 @@ from ..hostname import canonical_host
 from ..part import DocumentProblem, Part
 from .service import Target, TcpService
 
+_SHARING = "services share a port when all have sni.enabled and the same tls, clientAuth, access and limits"
+
 # How many of the services behind one listener its owner names.
 MOST_OWNERS = 8
 
@@ -47,7 +51,10 @@ _SNIFF = {
 
 @frozen
 class Exposure:
-    """What one service asks for. ``fallback`` is where connections go that no rule matches."""
+    """
+    What one service asks for. ``fallback`` is where connections go that no rule matches. ``http_host``: behind TLS that
+    ends here, who sent no name is asked for it in HTTP.
+    """
 
     key: Key
     enabled: bool
@@ -56,9 +63,12 @@ class Exposure:
     client_auth: ClientAuth
     starttls: str
     by_name: bool
+    http_host: bool
     routes: tuple[Route, ...]
     fallback: Route | None
     upstreams: tuple[Upstream, ...]
+    access: Access = Access()
+    limits: ListenerLimits = ListenerLimits()
 
     @property
     def demands_certificates(self) -> bool:
@@ -67,7 +77,8 @@ class Exposure:
 
     def merges_with(self, other: Exposure) -> bool:
         mine, theirs = (
-            (exposure.address, exposure.tls, exposure.client_auth, exposure.starttls) for exposure in (self, other)
+            (each.address, each.tls, each.client_auth, each.starttls, each.access, each.limits)
+            for each in (self, other)
         )
         return mine == theirs and self.by_name and other.by_name
 
@@ -98,9 +109,12 @@ def expose(key: Key, service: TcpService) -> Exposure:
         client_auth=service.client_auth,
         starttls=service.starttls,
         by_name=service.routes_by_name,
+        http_host=service.sni.http_host,
         routes=tuple(routes),
         fallback=fallback,
         upstreams=tuple(upstreams),
+        access=service.access.access,
+        limits=service.limits.limits,
     )
 
 
@@ -150,7 +164,7 @@ def compose(exposures: Iterable[Exposure], claims: Claims) -> Part:
 
 
 def _conflict(address: ListenAddress, owner: str, *, shared: bool) -> Problem:
-    hint = " (services share a port when all have sni.enabled, the same tls and the same clientAuth)" if shared else ""
+    hint = f" ({_SHARING})" if shared else ""
     return Problem("port", "conflict", f"port {address.port} on {address.interface} is already taken by {owner}{hint}")
 
 
@@ -170,7 +184,17 @@ def _listener(holders: Sequence[Exposure]) -> tuple[Listener, Routing]:
         documents=keys,
         tls=first.tls,
         client_auth=first.client_auth if first.tls is TlsMode.TERMINATE else ClientAuth.NONE,
-        sniff=_SNIFF[first.tls] if first.by_name else frozenset(),
+        sniff=_sniff(holders),
         starttls=first.starttls,
+        access=() if first.access == Access() else (first.access,),
+        limits=first.limits,
     )
     return listener, routing
+
+
+def _sniff(holders: Sequence[Exposure]) -> frozenset[FactKind]:
+    first = holders[0]
+    if not first.by_name:
+        return frozenset()
+    asked = {FactKind.HTTP_HOST} if any(holder.http_host for holder in holders) else set()
+    return _SNIFF[first.tls] | asked

@@ -5,12 +5,13 @@ Fields, defaults and write order are Otoroshi's. Where Otoroshi stores something
 without host empties its rule, a port that is a string becomes 8080, an unknown ``tls`` becomes ``Disabled``), the
 document is refused. ``null`` counts as not given; keys that nobody knows are dropped, as Otoroshi drops them.
 
-Two fields are ours, and written only where they say something: ``starttls`` of a service, ``tlsConfig`` of a target.
+What is ours is written only where it says something: ``starttls``, ``access`` and ``limits`` of a service,
+``httpHost`` of its ``sni``, ``tlsConfig`` of a target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from attrs import evolve, field, frozen
@@ -19,8 +20,9 @@ from streamproxy.errors import Problem
 from streamproxy.model import STARTTLS, ClientAuth, Json, NamePattern, TlsMode, TlsVersion, canonical_interface
 from streamproxy.tls import certificates
 
-from ..codec import Port, Via, shown, structure
+from ..codec import Port, Via, bounded, shown, structure
 from ..hostname import canonical_host
+from ..restrictions import NOT_WRITTEN, WrittenAccess, WrittenLimits
 from .domain import name_pattern
 
 MOST_ID_CHARACTERS = 256
@@ -147,9 +149,12 @@ class Rule:
 
 @frozen
 class Sni:
+    """``http_host`` is ours: where TLS ends here, a client that sends no name may say it in an HTTP request."""
+
     enabled: bool = False
     forward_if_no_match: bool = field(default=False, alias="forwardIfNoMatch")
     forwards_to: Target = field(default=Target("127.0.0.1"), alias="forwardsTo")
+    http_host: bool = field(default=False, alias="httpHost")
 
 
 @frozen
@@ -170,6 +175,8 @@ class TcpService:
     metadata: Mapping[str, str] = field(factory=dict)
     tags: tuple[str, ...] = ()
     starttls: Annotated[str, Via(str, _starttls)] = ""
+    access: WrittenAccess = NOT_WRITTEN
+    limits: WrittenLimits = NOT_WRITTEN
 
     @property
     def routes_by_name(self) -> bool:
@@ -185,7 +192,23 @@ def decode(body: object, *, id: str) -> tuple[TcpService | None, tuple[Problem, 
     if isinstance(body, Mapping):
         body = {**body, "id": id}
     service, problems = structure(body, TcpService, null_is_absent=True)
+    if service is not None and (impossible := bounded(_impossible(service))):
+        return None, impossible
     return service, tuple(map(_bad_format, problems))
+
+
+def _impossible(service: TcpService) -> Iterator[Problem]:
+    """MySQL's greeting is one target's own, so the target is chosen, and dialled, before the client says a name."""
+    if service.starttls != "mysql" or service.tls is TlsMode.DISABLED:
+        return
+    if service.sni.enabled:
+        yield Problem("sni.enabled", "bad_value", "with starttls mysql no name is known when the target is chosen")
+    if service.tls is TlsMode.TERMINATE:
+        for at, rule in enumerate(service.rules):
+            for index, target in enumerate(rule.targets):
+                if not target.tls:
+                    path = f"rules[{at}].targets[{index}].tls"
+                    yield Problem(path, "bad_value", "with starttls mysql and tls Enabled a target needs TLS, too")
 
 
 def _bad_format(problem: Problem) -> Problem:
@@ -208,11 +231,7 @@ def encode(service: TcpService) -> dict[str, Json]:
         "description": service.description,
         "enabled": service.enabled,
         "tls": service.tls.value,
-        "sni": {
-            "enabled": service.sni.enabled,
-            "forwardIfNoMatch": service.sni.forward_if_no_match,
-            "forwardsTo": _target(service.sni.forwards_to),
-        },
+        "sni": _sni(service.sni),
         "clientAuth": service.client_auth.value,
         "port": service.port,
         "interface": service.interface,
@@ -225,6 +244,21 @@ def encode(service: TcpService) -> dict[str, Json]:
     }
     if service.starttls:
         document["starttls"] = service.starttls
+    if service.access.source:
+        document["access"] = service.access.source
+    if service.limits.source:
+        document["limits"] = service.limits.source
+    return document
+
+
+def _sni(sni: Sni) -> dict[str, Json]:
+    document: dict[str, Json] = {
+        "enabled": sni.enabled,
+        "forwardIfNoMatch": sni.forward_if_no_match,
+        "forwardsTo": _target(sni.forwards_to),
+    }
+    if sni.http_host:
+        document["httpHost"] = True
     return document
 
 

@@ -18,9 +18,10 @@ smtp         STARTTLS                server                   RFC 3207
 imap         STARTTLS                server                   RFC 9051, 6.2.1
 pop3         STLS                    server                   RFC 2595, 4
 ldap         StartTLS                client                   RFC 4511, 4.14
+mysql        SSLRequest              server, only itself      its documentation, "Connection Phase"
 ===========  ======================  =======================  ==========================================
 
-MySQL needs its target first, and is by itself: see :mod:`.mysql`.
+MySQL needs its target first, and is by itself (``TARGET_FIRST``): see :mod:`.mysql`.
 """
 
 from __future__ import annotations
@@ -94,9 +95,13 @@ ASKS: Mapping[str, MakeAsk] = MappingProxyType(
 )
 """How to ask the targets of a protocol."""
 
+TARGET_FIRST = ("mysql",)
+"""Protocols whose greeting only the target can say: it is reached before its client is spoken to."""
+
 __all__ = [
     "PREAMBLES",
     "ASKS",
+    "TARGET_FIRST",
     "MakePreamble",
     "MakeAsk",
     "detect",

@@ -5,9 +5,9 @@ The server greets with a scramble, from which the client, inside TLS already, co
 nobody can greet in a server's place: the greeting has to be that of the very target the client will end up with, and
 the name in the ClientHello comes too late to choose it. What is possible, and is what is here:
 
-* the target's greeting is read (:func:`sniff_mysql_greeting`, peeked at) and told to the client as it is;
-* the client asks for TLS (:class:`MysqlPreamble`), and the target is asked in its words (:class:`MysqlAsk`);
-* both sides shake hands, the client with us and we with the target, and then everything is passed on as it comes.
+* a target is reached, and says its greeting (:class:`MysqlAsk`), which is told to the client as it is;
+* the client asks for TLS (:class:`MysqlPreamble`) and shakes hands with us;
+* the target is asked in the client's words and shakes hands with us, and then everything is passed on as it comes.
 
 A client that is not terminated needs none of it: with a target dialled at once the bytes can just be passed on.
 
@@ -25,7 +25,7 @@ import struct
 from attrs import define, frozen
 
 from ..verdict import Hit, Miss, Need, Verdict, Window
-from .machine import MAX_PREAMBLE, Answering, Asking, Done, Plain, Refuse, Reply, done, shown, upgrade
+from .machine import MAX_PREAMBLE, Answering, Asking, Done, Plain, Refuse, shown, upgrade
 
 _CLIENT_PROTOCOL_41 = 0x0200
 _CLIENT_SSL = 0x0800
@@ -121,22 +121,16 @@ class MysqlPreamble:
         return Refuse("the client logged in without TLS", refusal)
 
 
-@define
 class MysqlAsk:
     """
-    Takes a target's greeting, which the client knows already, and sends the client's request for TLS, the
-    ``introduction``. Without one only the greeting is taken.
+    Waits for the greeting of a target that offers TLS, and leaves it for the client. The target is asked later, by the
+    client's own request.
     """
-
-    introduction: bytes = b""
-    _asked: bool = False
 
     def opening(self) -> bytes:
         return b""
 
     def step(self, window: bytes) -> Asking:
-        if self._asked:
-            return done(window, 0)
         greeting = sniff_mysql_greeting(window)
         if isinstance(greeting, Need):
             return greeting
@@ -144,12 +138,11 @@ class MysqlAsk:
             return Refuse(greeting.why)
         if greeting.value.error:
             return Refuse(greeting.value.error)
-        if not self.introduction:
-            return Done(greeting.consumed)
         if not greeting.value.tls:
             return Refuse("the target offers no TLS")
-        self._asked = True
-        return Reply(greeting.consumed, self.introduction)
+        if len(window) > greeting.consumed:
+            return Refuse("the target sent more behind its greeting")
+        return Done(0)
 
 
 def _sniff_header(window: bytes, sequence: int) -> Verdict[int]:

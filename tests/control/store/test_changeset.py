@@ -121,3 +121,12 @@ def test_a_body_nested_too_deep_is_refused(levels: int) -> None:
 def test_a_number_json_cannot_say_is_refused(value: Json) -> None:
     with pytest.raises(StoreError, match="cannot be kept as JSON"):
         revise({}, [Put(PG, {"a": value})], latest=0, time=1.0, author="ops")
+
+
+def test_a_later_end_is_a_change() -> None:
+    documents, _ = revise({}, [Put(PG, {"a": 1}, expires=5.0)], latest=0, time=1.0, author="ops")
+    assert documents[PG].expires == 5.0
+    same, revision = revise(documents, [Put(PG, {"a": 1}, expires=5.0)], latest=1, time=2.0, author="ops")
+    assert (same, revision) == (documents, None)
+    for_good, _ = revise(documents, [Put(PG, {"a": 1})], latest=1, time=2.0, author="ops")
+    assert (for_good[PG].expires, for_good[PG].revision) == (None, 2)

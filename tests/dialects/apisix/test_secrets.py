@@ -142,3 +142,37 @@ class TestSealed:
         once = sealed(kind, {"key": PEM, "upstream": body, **body}, [SHORT])
         assert sealed(kind, once, [LONG]) == once
         assert not is_pem(str(once.get("key"))) or kind != "ssls"
+
+
+class TestWhatPluginsKeepSecret:
+    FIELDS = {"probe": ("password", "inner.*.secret")}  # noqa: RUF012
+
+    def test_it_is_sealed_where_it_stands(self) -> None:
+        body: Any = {
+            "plugins": {
+                "probe": {"password": "p", "other": "p", "inner": [{"secret": "s"}, 1]},
+                "else": {"password": "p"},
+            }
+        }
+        for kind in ("stream_routes", "services"):
+            stored: Any = sealed(kind, body, [SHORT], self.FIELDS)
+            conf = stored["plugins"]["probe"]
+            assert conf == {"password": seal("p", [SHORT]), "other": "p", "inner": [{"secret": seal("s", [SHORT])}, 1]}
+            assert stored["plugins"]["else"] == {"password": "p"}
+            assert sealed(kind, stored, [SHORT], self.FIELDS) == stored
+            assert Vault((SHORT,)).opened(conf, self.FIELDS["probe"]) == body["plugins"]["probe"]
+        assert sealed("upstreams", body, [SHORT], self.FIELDS) == body
+
+    def test_nothing_at_all_may_be_a_secret(self) -> None:
+        stored: Any = sealed("services", {"plugins": {"probe": {"password": ""}}}, [SHORT], self.FIELDS)
+        assert Vault((SHORT,)).opened(stored["plugins"]["probe"], self.FIELDS["probe"]) == {"password": ""}
+
+    @pytest.mark.parametrize("written", ["$env://NAME", "$secret://vault/1", 1, None, "\ud800"])
+    def test_what_is_no_secret_text_is_left_alone(self, written: Any) -> None:
+        body: Any = {"plugins": {"probe": {"password": written}}}
+        assert sealed("services", body, [SHORT], self.FIELDS) == body
+
+    @given(json_values)
+    def test_anything_may_stand_there(self, value: Any) -> None:
+        sealed("services", {"plugins": value}, [SHORT], self.FIELDS)
+        sealed("services", {"plugins": {"probe": value}}, [SHORT], self.FIELDS)

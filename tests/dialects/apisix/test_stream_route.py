@@ -7,37 +7,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproxy.dialects.apisix import SCHEMAS, StreamRoute, decode_stream_route
+from streamproxy.dialects.apisix import SCHEMAS, StreamRoute, UpstreamPlan, decode_stream_route
 from streamproxy.model import Key, Match, NamePattern, Node, PatternKind, Upstream
 
 from ..test_codec import json_values
+from .asking import PLUGINS, VAULT
 
 KEY = Key("apisix", "stream_routes", "9")
 NODES = {"nodes": {"127.0.0.1:1995": 1}, "type": "roundrobin"}
 
 
+def decoded(body: Any) -> tuple[StreamRoute | None, list[tuple[str, str, str]]]:
+    route, problems = decode_stream_route(KEY, body, VAULT, PLUGINS)
+    return route, [(problem.path, problem.code, problem.message) for problem in problems]
+
+
 def made(**body: Any) -> StreamRoute:
-    route, problems = decode_stream_route(KEY, {"upstream": NODES, **body})
-    assert route is not None, problems
+    route, problems = decoded({"upstream": NODES, **body})
+    assert problems == []
+    assert route is not None
     return route
 
 
-def refusals(body: Any) -> list[tuple[str, str, str]]:
-    route, problems = decode_stream_route(KEY, body)
-    assert route is None
-    return [(problem.path, problem.code, problem.message) for problem in problems]
-
-
 def test_a_route_with_an_upstream_of_its_own() -> None:
-    route = made()
-    assert route == StreamRoute(
-        KEY, Match(), Upstream("apisix:stream_routes/9 upstream", (Node("127.0.0.1", 1995),)), bare=None
-    )
+    upstream = UpstreamPlan(Upstream("apisix:stream_routes/9 upstream", (Node("127.0.0.1", 1995),)))
+    assert made(name="mine") == StreamRoute(KEY, Match(), upstream, name="mine")
 
 
-def test_an_upstream_object_wins_over_its_own() -> None:
-    assert made(upstream_id=1).upstream == "1"
-    assert made(upstream_id="a").upstream == "a"
+def test_objects_by_their_ids() -> None:
+    route = made(upstream_id=1, service_id="a")
+    assert (route.upstream_id, route.service_id) == ("1", "a")
 
 
 def test_addresses_and_ports() -> None:
@@ -69,59 +68,83 @@ def test_a_wildcard_without_a_dot_also_matches_with_nothing_in_its_place() -> No
 def test_several_names() -> None:
     names = made(snis=["a.test.com", "*.test.com"]).match.names
     assert [name.kind for name in names] == [PatternKind.EXACT, PatternKind.SUFFIX]
-    assert refusals({"sni": "a", "snis": ["b"], "upstream_id": 1}) == [
-        ("snis", "bad_value", "sni and snis cannot stand in one route")
-    ]
+    assert decoded({"sni": "a", "snis": ["b"], "upstream_id": 1}) == (
+        None,
+        [("", "bad_value", "sni and snis cannot stand together")],
+    )
+
+
+@pytest.mark.parametrize("address", [":/8", "127.0.0.1/33", "1.2.3.400", ":::", "::1/129"])
+def test_what_looks_like_an_address_and_is_none(address: str) -> None:
+    assert decoded({"upstream_id": "1", "remote_addr": address, "server_addr": address}) == (
+        None,
+        [(name, "bad_value", f"invalid {name}: {address}") for name in ("remote_addr", "server_addr")],
+    )
 
 
 @pytest.mark.parametrize(
-    "address",
-    [":/8", "", "a", "127.0.0.1/33", "127.0.0.1/255.0.0.0", "fe80::1%eth0", "127.0.0.1/", " 127.0.0.1", "1.2.3.4.5"],
+    "address", ["", "a", "127.0.0.1/255.0.0.0", "fe80::1%eth0", "127.0.0.1/", " 127.0.0.1", "1.2.3.4.5"]
 )
-def test_what_is_no_address(address: str) -> None:
-    body = {"upstream_id": "1", "remote_addr": address, "server_addr": address}
-    assert refusals(body) == [
-        (name, "bad_value", f"invalid {name}: {address}") for name in ("remote_addr", "server_addr")
-    ]
+def test_what_does_not_even_look_like_one(address: str) -> None:
+    assert decoded({"upstream_id": "1", "remote_addr": address}) == (
+        None,
+        [("remote_addr", "bad_value", "expected an IP address or a network")],
+    )
 
 
-def test_metadata_is_accepted() -> None:
-    assert made(id="9", name="n", desc="d", labels={"a": "b"}, plugins={}) == made()
+def test_metadata_and_what_only_listeners_look_at_is_accepted() -> None:
+    assert made(id="9", desc="d", labels={"a": "b"}, plugins={}, tls_passthrough=True) == made()
 
 
-def test_what_cannot_be_done_is_not_ignored() -> None:
-    body = {
-        "service_id": 1,
-        "plugins": {"ip-restriction": {}},
-        "protocol": {"name": "redis"},
-        "upstream": {**NODES, "type": "chash"},
-    }
-    assert [(path, code) for path, code, _ in refusals(body)] == [
-        ("service_id", "unsupported"),
-        ("plugins", "unsupported"),
-        ("protocol", "unsupported"),
-        ("upstream.type", "unsupported"),
-    ]
-    assert [path for path, _, _ in refusals({"service_id": 1})] == ["service_id"]
+def test_plugins() -> None:
+    plans = made(plugins={"prometheus": {}, "probe": {"_meta": {"disable": True}}}).plugins
+    assert {name: plan is not None for name, plan in plans.items()} == {"prometheus": True, "probe": False}
+
+
+def test_one_whose_plugins_cannot_be_used_closes_what_it_matches() -> None:
+    route, problems = decoded({"sni": "a", "upstream": NODES, "plugins": {"nobody": {}}})
+    assert [path for path, _, _ in problems] == ["plugins.nobody"]
+    assert route is not None
+    assert route.broken
+    assert [name.text for name in route.match.names] == ["a"]
+
+
+def test_a_protocol_is_unknown() -> None:
+    protocol: dict[str, Any] = {"name": "redis"}
+    route, problems = decoded({"upstream": NODES, "protocol": protocol})
+    assert problems == [("protocol.name", "unsupported", "unknown protocol [redis]")]
+    assert route is not None
+    assert route.broken
+    assert decoded({"upstream": NODES, "protocol": {**protocol, "superior_id": 1}}) == (None, problems)
+
+
+def test_an_upstream_of_its_own_that_cannot_work() -> None:
+    route, problems = decoded({"upstream": {**NODES, "type": "x"}})
+    assert [path for path, _, _ in problems] == ["upstream.type"]
+    assert route is not None
+    assert route.upstream == UpstreamPlan(Upstream("apisix:stream_routes/9 upstream", ()))
 
 
 def test_a_route_to_nowhere_is_refused() -> None:
-    assert refusals({"server_port": 1}) == [
-        ("upstream", "missing", "missing upstream configuration: write upstream or upstream_id")
-    ]
+    missing = ("upstream", "missing", "missing upstream configuration: write upstream, upstream_id or service_id")
+    bodies: list[Any] = [{"server_port": 1}, {"plugins": {"prometheus": {}}}]
+    for body in bodies:
+        assert decoded(body)[1] == [missing]
+    split = {"rules": [{"weighted_upstreams": [{"upstream_id": 1}]}]}
+    assert decoded({"plugins": {"traffic-split": split}})[1] == []
 
 
 def test_a_body_that_is_no_object() -> None:
-    assert refusals([]) == [("", "wrong_type", "expected an object, got a list")]
+    assert decoded([]) == (None, [("", "wrong_type", "expected an object, got a list")])
 
 
 @given(st.dictionaries(st.sampled_from(sorted(SCHEMAS["stream_routes"]["properties"])), json_values) | json_values)
 def test_any_body_is_taken_or_refused(body: Any) -> None:
-    route, problems = decode_stream_route(KEY, body)
-    assert (route is None) == bool(problems)
+    route, problems = decoded(body)
+    assert route is not None or problems
 
 
 @given(st.text("0123456789abcdef:./%", max_size=24), st.text("ab.*-", min_size=1, max_size=8))
 def test_any_address_and_name_is_taken_or_refused(address: str, name: str) -> None:
-    route, problems = decode_stream_route(KEY, {"upstream_id": 1, "remote_addr": address, "sni": name})
+    route, problems = decoded({"upstream_id": 1, "remote_addr": address, "sni": name})
     assert (route is None) == bool(problems)

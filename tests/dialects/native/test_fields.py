@@ -1,11 +1,9 @@
-"""Settings that are no plain text or number."""
+"""Settings that are no plain text, number or quantity."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_network
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,68 +55,6 @@ def test_no_address_to_listen_at(text: str, why: str) -> None:
         fields.listen_address(text)
 
     assert why in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (3, 3.0),
-        (0.5, 0.5),
-        ("3", 3.0),
-        ("0.25", 0.25),
-        ("3s", 3.0),
-        ("500ms", 0.5),
-        ("1.5m", 90.0),
-        ("10m", 600.0),
-        ("1h", 3600.0),
-        ("1ms", 0.001),
-        ("8784h", 366 * 86400.0),
-    ],
-)
-def test_a_duration_is_seconds(value: Any, seconds: float) -> None:
-    found = fields.duration(value)
-
-    assert (type(found), found) == (float, seconds)
-
-
-@pytest.mark.parametrize("value", [True, None, [], {}, "", "s", "3 s", "-3s", "3S", "3d", "1e3", "٣s", "3s3s"])
-def test_what_is_no_duration(value: Any) -> None:
-    with pytest.raises(ValueError, match="expected a number of seconds, or a text like 3s, 500ms, 10m, 1h"):
-        fields.duration(value)
-
-
-@pytest.mark.parametrize("value", [0, -1, 0.0001, "0s", "0.5ms", "8785h", 10**400, float("inf"), float("nan")])
-def test_a_duration_is_positive_and_bounded(value: Any) -> None:
-    with pytest.raises(ValueError, match="expected 1ms to 8784h"):
-        fields.duration(value)
-
-
-@patient
-@given(st.floats(0.001, 1e6))
-def test_every_way_to_write_a_duration_means_the_same(seconds: float) -> None:
-    text = f"{seconds:.9f}"
-
-    assert fields.duration(text) == fields.duration(f"{text}s") == float(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "canonical"),
-    [
-        ("10.0.0.0/8", "10.0.0.0/8"),
-        ("10.1.2.3/8", "10.0.0.0/8"),
-        ("10.1.2.3", "10.1.2.3/32"),
-        ("::1", "::1/128"),
-        ("fd00::/8", "fd00::/8"),
-    ],
-)
-def test_a_network(text: str, canonical: str) -> None:
-    assert fields.network(text) == ip_network(canonical)
-
-
-@pytest.mark.parametrize("text", ["", "localhost", "10.0.0.0/33", "10.0.0", "[::1]", "10.0.0.0-10.0.0.9"])
-def test_no_network(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^expected an IP address or a network like 10\.0\.0\.0/8, got "):
-        fields.network(text)
 
 
 def test_a_secret_is_kept_to_itself() -> None:
@@ -176,7 +112,6 @@ def test_no_path(text: str) -> None:
     [
         fields.listen_address,
         fields.interface,
-        fields.network,
         fields.secret,
         fields.identifier,
         fields.client_id,
@@ -184,7 +119,6 @@ def test_no_path(text: str) -> None:
         fields.path,
         fields.log_path,
         fields.log_format,
-        fields.duration,
     ],
 )
 @patient

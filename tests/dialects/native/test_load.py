@@ -19,7 +19,7 @@ from streamproxy.dialects.native.load import Sections, decode
 from streamproxy.dialects.native.resources import Resources
 from streamproxy.dialects.native.source import parse
 from streamproxy.errors import InvalidConfiguration, Problem
-from streamproxy.model import Address, Config, ListenAddress, StaticListener, StoreSettings, Transport
+from streamproxy.model import Address, Config, ListenAddress, MetricsSettings, StaticListener, StoreSettings, Transport
 
 from .reading import FILE, codes, config, patient, problems
 
@@ -49,7 +49,7 @@ def test_a_file_is_yaml_or_json(tmp_path: Path, name: str, text: str) -> None:
     read = load_config(str(tmp_path / name), {"PORT": "9091"})
 
     assert read.path == str(tmp_path / name)
-    assert read.metrics == Address("127.0.0.1", 9091)
+    assert read.metrics == MetricsSettings(Address("127.0.0.1", 9091))
     assert read.store == StoreSettings(path=str(tmp_path / "streamproxy.db"))
 
 
@@ -231,6 +231,9 @@ def test_the_reference_says_what_the_defaults_are() -> None:
         settings.AccessLogSection,
         settings.MetricsSection,
         settings.LimitsSection,
+        settings.ListenSection,
+        settings.ProxyProtocolSection,
+        settings.ResolverSection,
         Resources,
     ],
 )

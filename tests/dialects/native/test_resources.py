@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from streamproxy.dialects.apisix.secrets import DEFAULT_KEYRING, seal
+from streamproxy.dialects.native.resources import declared
 from streamproxy.model import Document, Key
 
 from ...tls.pki import Authority
@@ -104,8 +105,23 @@ def test_an_id_stands_there_once() -> None:
     ]
 
 
-def test_what_is_not_supported_is_not_taken() -> None:
-    assert codes("resources: {services: [{}]}") == {"resources.services": "unsupported"}
+def test_kinds_of_every_dialect() -> None:
+    found = declared(
+        {
+            "services": [{"id": "s"}],
+            "plugin_metadata": [{"id": "syslog"}],
+            "listeners": [{"id": 7, "addr": 9100}, {"addr": 9101}],
+        },
+        "a.yaml",
+    )
+
+    assert found.problems == ()
+    assert found.paths == {
+        Key("apisix", "services", "s"): "resources.services[0]",
+        Key("apisix", "plugin_metadata", "syslog"): "resources.plugin_metadata[0]",
+        Key("native", "listeners", "7"): "resources.listeners[0]",
+        Key("native", "listeners", "arr_2"): "resources.listeners[1]",
+    }
 
 
 def test_everything_is_told_at_once() -> None:

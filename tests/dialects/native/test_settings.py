@@ -9,6 +9,7 @@ from attrs import fields
 
 from streamproxy.dialects.native.settings import LimitsSection
 from streamproxy.model import (
+    Access,
     AccessLogSettings,
     Address,
     AdminClient,
@@ -16,6 +17,9 @@ from streamproxy.model import (
     AdminSettings,
     AdminTls,
     Limits,
+    Rate,
+    MetricsSettings,
+    ResolverSettings,
     Role,
     Secret,
     StoreSettings,
@@ -183,6 +187,8 @@ def test_tls_files_are_found_from_the_file() -> None:
         ("access_log: {path: '-'}", AccessLogSettings("-", "json")),
         ("access_log: {path: a.log, format: otoroshi}", AccessLogSettings("/etc/streamproxy/a.log", "otoroshi")),
         ("access_log: {path: /a.log, format: $status}", AccessLogSettings("/a.log", "$status")),
+        ("access_log: {path: 'syslog:server=a:1,tag=b'}", AccessLogSettings("syslog:server=a:1,tag=b")),
+        ("access_log: {path: 'https://a/b'}", AccessLogSettings("https://a/b")),
         ("access_log:", None),
     ],
 )
@@ -193,15 +199,64 @@ def test_the_access_log(text: str, expected: AccessLogSettings | None) -> None:
 def test_an_access_log_that_cannot_be_written() -> None:
     assert problems("access_log: {path: 'syslog:server=127.0.0.1', format: \"a\\nb\"}") == [
         "access_log.format: expected 1 to 10000 printable characters",
-        "access_log.path: expected a file or -: writing to syslog is not supported",
     ]
+    assert problems("access_log: {path: ''}") == ['access_log.path: expected a path, got ""']
     assert problems("access_log: {format: json}") == ["access_log.path: is required"]
 
 
 def test_metrics() -> None:
-    assert config("metrics: {listen: 127.0.0.1:9091}").metrics == Address("127.0.0.1", 9091)
+    assert config("metrics: {listen: 127.0.0.1:9091}").metrics == MetricsSettings(Address("127.0.0.1", 9091))
+    assert config("metrics: {listen: ':1', path: /m/x, prefix: our_}").metrics == MetricsSettings(
+        Address("0.0.0.0", 1), "/m/x", "our_"
+    )
     assert config("{}").metrics is None
     assert problems("metrics: {}") == ["metrics.listen: is required"]
+    assert problems("metrics: {listen: ':1', path: metrics, prefix: a-}") == [
+        'metrics.path: expected a path like /metrics, got "metrics"',
+        'metrics.prefix: expected letters, digits and underscores, no digit first, got "a-"',
+    ]
+
+
+@pytest.mark.parametrize("name", ["control", "status"])
+def test_a_server_of_its_own(name: str) -> None:
+    assert getattr(config(f"{name}: {{listen: '[::1]:9090'}}"), name) == Address("::1", 9090)
+    assert getattr(config(f"{name}:"), name) is None
+    assert problems(f"{name}: {{lisen: '[::1]:9090'}}") == [
+        f"{name}.lisen: is not known here: did you mean listen?",
+        f"{name}.listen: is required",
+    ]
+    assert problems(f"{name}: {{listen: 127.0.0.1:9180}}") == [
+        f"{name}.listen: 127.0.0.1:9180 is already taken by admin.listen"
+    ]
+
+
+def test_values_in_the_access_log_are_escaped_for_json_when_told_so() -> None:
+    assert config("access_log: {path: /a, escape: json}").access_log == AccessLogSettings("/a", "json", "json")
+    assert problems("access_log: {path: /a, escape: none}") == [
+        'access_log.escape: expected one of default, json, got "none"'
+    ]
+
+
+def test_whose_proxy_protocol_headers_are_believed() -> None:
+    read = config("proxy_protocol: {trusted: [10.0.0.0/8, '::1']}")
+
+    assert read.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert config("proxy_protocol: {trusted: }").trusted_proxies == ()
+    assert codes("proxy_protocol: {trust: [], trusted: [here]}") == {
+        "proxy_protocol.trust": "unknown_key",
+        "proxy_protocol.trusted[0]": "bad_value",
+    }
+
+
+def test_the_resolver() -> None:
+    text = "resolver: {servers: [10.0.0.53, '[::1]:54'], valid: 30s, timeout: 500ms, ipv6: false}"
+
+    assert config(text).resolver == ResolverSettings((Address("10.0.0.53", 53), Address("::1", 54)), 30.0, 0.5, False)
+    assert config("resolver: {}").resolver == config("{}").resolver == ResolverSettings()
+    assert problems("resolver: {servers: here, valid: 0}") == [
+        "resolver.servers: expected a list, got a string",
+        "resolver.valid: expected 1ms to 8784h",
+    ]
 
 
 # Limits
@@ -211,18 +266,57 @@ def test_limits() -> None:
     text = """
         limits:
           max_sessions: 1000
+          max_sessions_per_listener: 500
           max_sessions_per_client: 10
           max_udp_sessions: 100
+          session_rate: {rate: 100, burst: 1000}
+          session_rate_per_client: 0.5
+          bandwidth: 10m
+          bandwidth_per_client: 1000
           sniff_timeout: 500ms
           handshake_timeout: 1
           connect_timeout: 2.5
           idle_timeout: 1h
           udp_idle_timeout: "30"
+          max_duration: 24h
+          max_sessions_per_node: 20
+          max_queue: 0
+          queue_timeout: 1
           shutdown_timeout: 2m
     """
 
-    assert config(text).limits == Limits(1000, 10, 100, 0.5, 1.0, 2.5, 3600.0, 30.0, 120.0)
+    assert config(text).limits == Limits(
+        max_sessions=1000,
+        max_sessions_per_listener=500,
+        max_sessions_per_client=10,
+        max_udp_sessions=100,
+        session_rate=Rate(100, 1000),
+        session_rate_per_client=Rate(0.5, 1),
+        bandwidth=10 << 20,
+        bandwidth_per_client=1000,
+        sniff_timeout=0.5,
+        handshake_timeout=1.0,
+        connect_timeout=2.5,
+        idle_timeout=3600.0,
+        udp_idle_timeout=30.0,
+        max_duration=86400.0,
+        max_sessions_per_node=20,
+        max_queue=0,
+        queue_timeout=1.0,
+        shutdown_timeout=120.0,
+    )
     assert config("limits: {max_sessions: null}").limits == Limits()
+
+
+def test_who_may_come_in() -> None:
+    assert config("access: {allow: [10.0.0.0/8], deny: [10.6.6.6, '::1']}").access == Access(
+        (ip_network("10.0.0.0/8"),), (ip_network("10.6.6.6"), ip_network("::1"))
+    )
+    assert config("access: null").access == config("{}").access == Access()
+    assert problems("access: {allow: [localhost], deny: 5}") == [
+        'access.allow[0]: expected an IP address or a network like 10.0.0.0/8, got "localhost"',
+        "access.deny: expected a list, got an integer",
+    ]
 
 
 def test_limits_that_limit_nothing() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamproxy.dialects import otoroshi
-from streamproxy.model import ClientPolicy, Key, TlsVersion
+from streamproxy.dialects.claims import Claims
+from streamproxy.model import ClientPolicy, FactKind, Key, TlsVersion
 from tests.tls.pki import Authority
 
 ROOT = Authority.root("a root")
@@ -40,13 +41,16 @@ def test_a_target_is_verified_by_its_host_unless_told_otherwise() -> None:
 
 def test_they_are_written_where_they_say_something_and_only_there() -> None:
     config = {"verify": False, "serverName": "other.example.com", "ca": ROOT.pem.decode(), "minVersion": "TLSv1.3"}
-    body, problems = otoroshi.canonical({**with_target(tlsConfig=config), "starttls": "smtp"}, id="x")
+    written = {**with_target(tlsConfig=config), "starttls": "smtp", "sni": {"httpHost": True}}
+    body, problems = otoroshi.canonical(written, id="x")
     assert body is not None, problems
     assert body["starttls"] == "smtp"
+    assert body["sni"]["httpHost"] is True  # type: ignore[index, call-overload]
     assert body["rules"][0]["targets"][0]["tlsConfig"] == config  # type: ignore[index, call-overload]
     plain, _ = otoroshi.canonical({**with_target(tlsConfig={"verify": True}), "starttls": ""}, id="x")
     assert plain is not None
     assert "starttls" not in plain
+    assert "httpHost" not in plain["sni"]  # type: ignore[operator]
     assert "tlsConfig" not in plain["rules"][0]["targets"][0]  # type: ignore[index, call-overload, operator]
 
 
@@ -67,3 +71,39 @@ def test_services_that_share_a_port_begin_alike() -> None:
         for name, protocol in (("one", "smtp"), ("other", "imap"))
     )
     assert not one.merges_with(other)
+
+
+def test_a_name_in_http_is_looked_for_behind_tls_where_that_was_asked_for() -> None:
+    def kinds(*services: dict[str, Any]) -> frozenset[FactKind]:
+        exposures = []
+        for index, body in enumerate(services):
+            decoded, problems = otoroshi.decode({**body, "enabled": True}, id=str(index))
+            assert decoded is not None, problems
+            exposures.append(otoroshi.expose(Key("otoroshi", "tcp-services", str(index)), decoded))
+        (listener,) = otoroshi.compose(exposures, Claims()).listeners
+        return listener.sniff
+
+    asking = service(tls="Enabled", sni={"enabled": True, "httpHost": True})
+    silent = service(tls="Enabled", sni={"enabled": True})
+    assert kinds(silent) == {FactKind.SNI}
+    assert kinds(asking) == kinds(silent, asking) == {FactKind.SNI, FactKind.HTTP_HOST}
+    assert kinds(service(tls="Enabled", sni={"httpHost": True})) == frozenset()
+
+
+class TestMysql:
+    """Its greeting is the target's own: that one has to be known, and to speak TLS, before the client does."""
+
+    def test_behind_termination_every_target_speaks_tls(self) -> None:
+        body = with_target()
+        assert paths({**body, "tls": "Enabled", "starttls": "mysql"}) == []
+        body["rules"][0]["targets"].append({"host": "plain.example.com"})
+        assert paths({**body, "tls": "Enabled", "starttls": "mysql"}) == ["rules[0].targets[1].tls"]
+
+    def test_no_name_can_choose_the_target(self) -> None:
+        body = {**with_target(), "starttls": "mysql", "sni": {"enabled": True}}
+        for tls in ("PassThrough", "Enabled"):
+            assert paths({**body, "tls": tls}) == ["sni.enabled"]
+        assert paths({**body, "tls": "Disabled"}) == [], "nobody looks at names without TLS"
+
+    def test_passed_through_it_needs_nothing(self) -> None:
+        assert paths(service(tls="PassThrough", starttls="mysql", rules=[{"targets": [{"host": "db"}]}])) == []

@@ -17,13 +17,12 @@ from streamproxy.sniff.starttls import (
     MysqlPreamble,
     Plain,
     Refuse,
-    Reply,
     Upgrade,
     sniff_mysql_greeting,
 )
 
 from ..feeding import feed, is_final, patient, value, why
-from .playing import HELLO, meet, pieces_of, play, refused
+from .playing import HELLO, pieces_of, play, refused
 
 CLIENT_PROTOCOL_41, CLIENT_SSL, CLIENT_PLUGIN_AUTH = 0x200, 0x800, 0x80000
 
@@ -158,13 +157,11 @@ class TestAnswering:
 
 
 class TestAsking:
-    def test_a_target_is_asked_in_the_clients_words(self) -> None:
-        played = play(MysqlAsk(ssl_request()), greeting())
-        assert (played.sent, played.last, played.window) == (ssl_request(), Done(0), b"")
-
-    def test_only_the_greeting_is_taken(self) -> None:
-        played = play(MysqlAsk(), greeting())
-        assert (played.sent, played.last) == (b"", Done(len(greeting())))
+    @patient
+    @given(pieces_of(greeting()))
+    def test_a_greeting_is_left_for_the_client(self, pieces: tuple[bytes, ...]) -> None:
+        played = play(MysqlAsk(), *pieces)
+        assert (played.sent, played.last, played.window) == (b"", Done(0), greeting())
 
     @pytest.mark.parametrize(
         ("said", "reason"),
@@ -172,22 +169,11 @@ class TestAsking:
             (greeting(CLIENT_PROTOCOL_41), "the target offers no TLS"),
             (TOO_MANY, "the target says: Too many connections"),
             (b"220 real.example", "a packet has the wrong number or length"),
-            (greeting() + b"x", "the target sent more behind its consent to TLS"),
+            (greeting() + b"x", "the target sent more behind its greeting"),
         ],
     )
     def test_a_target_may_not_want_to(self, said: bytes, reason: str) -> None:
-        assert refused(play(MysqlAsk(ssl_request()), said)) == reason
+        assert refused(play(MysqlAsk(), said)) == reason
 
     def test_the_whole_greeting_is_waited_for(self) -> None:
         assert MysqlAsk().step(greeting()[:40]) == Need(len(greeting()))
-
-
-def test_both_sides_come_to_the_same_point() -> None:
-    mine, theirs = meet(MysqlPreamble(read(greeting())), MysqlAsk(ssl_request()))
-    assert isinstance(mine, Upgrade)
-    assert (mine.introduction, theirs) == (ssl_request(), Done(0))
-
-
-def test_one_step_at_a_time() -> None:
-    ask = MysqlAsk(ssl_request())
-    assert ask.step(greeting()) == Reply(len(greeting()), ssl_request())

@@ -174,11 +174,7 @@ def no_such_directory(secured: ssl.SSLSocket) -> None:
 
 @pytest.fixture
 def ldapsearch() -> str:
-    """Not among the programs that have to be there: nothing but these tests uses it."""
-    found = shutil.which("ldapsearch")
-    if found is None:
-        pytest.skip(f"ldapsearch {servers.NOT_INSTALLED}")
-    return found
+    return servers.program("ldapsearch")
 
 
 class TestLdap:

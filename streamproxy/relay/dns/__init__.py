@@ -1,0 +1,1 @@
+"""Asking DNS: messages, exchanges with servers, whole lookups, and a cache over them."""

@@ -1,0 +1,331 @@
+"""The cases that an implementation of APISIX's Admin API has to meet, by their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+
+from .apisix_kit import (
+    CERT,
+    ECC_CERT,
+    ECC_PRIVATE,
+    KEY,
+    PRIVATE,
+    VIEWER,
+    Apisix,
+    error,
+    roundrobin,
+    undated,
+    without,
+)
+
+MQTT = {"mqtt-proxy": {"protocol_name": "MQTT", "protocol_level": 4}}
+MQTT_UPSTREAM = {"type": "chash", "key": "mqtt_client_id", "nodes": [{"host": "127.0.0.1", "port": 1980, "weight": 1}]}
+ROUTE = {"remote_addr": "127.0.0.1", "upstream": roundrobin()}
+
+
+@pytest.fixture
+def api() -> Apisix:
+    return Apisix()
+
+
+def token(why: str) -> Mapping[str, str]:
+    return {"error_msg": "failed to check token", "description": why}
+
+
+class TestEnvelope:
+    def test_c01_auth(self, api: Apisix) -> None:
+        missing = api.put("/stream_routes/1", ROUTE, headers={})
+        assert (missing.code, missing.json) == (401, token("missing apikey"))
+        wrong = api.put("/stream_routes/1", ROUTE, headers={"X-API-KEY": "guessed"})
+        assert (wrong.code, wrong.json) == (401, token("wrong apikey"))
+        viewer = api.put("/stream_routes/1", ROUTE, headers=VIEWER)
+        assert (viewer.code, viewer.json) == (401, token("invalid method for role viewer"))
+
+        assert api.put("/stream_routes/1?api_key=root-key", ROUTE, headers={}).code == 201
+        assert api.put("/stream_routes/1", ROUTE, headers={"Cookie": "a=b; x_api_key=root-key"}).code == 200
+        assert api.put("/stream_routes/1", ROUTE).code == 200
+        assert api.get("/stream_routes/1", headers=VIEWER).code == 200
+
+    def test_c02_auth_off(self) -> None:
+        with capturedLogs() as events:
+            api = Apisix(settings={"require_key": False})
+
+        assert [api.get("/routes", headers=headers).code for headers in (KEY, {"X-API-KEY": "x"}, {})] == [200] * 3
+        assert api.put("/stream_routes/1", ROUTE, headers=VIEWER).code == 201
+        (line,) = [str(formatEvent(event)) for event in events if event["log_level"] is LogLevel.warn]
+        assert line.startswith("Admin key is bypassed!")
+
+    @pytest.mark.parametrize(("setting", "version"), [("v3", "v3"), ("v2", "v2")])
+    def test_c03_headers(self, setting: str, version: str) -> None:
+        api = Apisix(settings={"api_version": setting})
+        reply = api.get("/routes")
+        assert (reply.headers["server"], reply.headers["x-api-version"]) == ("APISIX/3.18.0", version)
+        refused = api.get("/routes", headers={})
+        assert refused.headers["server"] == "APISIX/3.18.0"
+        assert "x-api-version" not in refused.headers
+
+    @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
+    def test_c04_stream_disabled(self, method: str) -> None:
+        api = Apisix(stream_enabled=False)
+        reply = api.call(method, "/stream_routes/1", {**ROUTE, "desc": "new route"})
+        assert reply.code == 400
+        assert error(reply) == "stream mode is disabled, can not add stream routes"
+        assert api.put("/upstreams/1", roundrobin()).code == 201
+
+    def test_c05_lists(self, api: Apisix) -> None:
+        assert api.get("/upstreams").json == {"list": [], "total": 0}
+        api.put("/upstreams/1", roundrobin())
+
+        found = api.get("/upstreams").json
+        assert (list(found), found["total"]) == (["list", "total"], 1)
+        assert list(found["list"][0]) == ["key", "value", "createdIndex", "modifiedIndex"]
+        assert found["list"][0]["key"] == "/apisix/upstreams/1"
+
+    def test_c06_paging(self, api: Apisix) -> None:
+        for number in range(1, 12):
+            api.put(f"/upstreams/{number}", roundrobin())
+
+        refused = api.get("/upstreams/?page=1&page_size=2")
+        assert (refused.code, refused.data) == (400, b"page_size must be between 10 and 500")
+        assert len(api.get("/upstreams?page=-1&page_size=10").json["list"]) == 10
+        first = api.get("/upstreams?page=1&page_size=10").json
+        assert (first["total"], len(first["list"])) == (11, 10)
+        assert api.get("/upstreams?page=10&page_size=10").json == {"list": [], "total": 11}
+        assert api.get("/upstreams?label=").json == {"list": [], "total": 0}
+
+
+class TestStreamRoutes:
+    def test_c08_put_body(self, api: Apisix) -> None:
+        reply = api.put("/stream_routes/1", ROUTE)
+        assert (reply.code, list(reply.json), reply.data[-1:]) == (201, ["key", "value"], b"\n")
+        value = reply.json["value"]
+        assert (value["create_time"], value["update_time"]) == (1704164645, 1704164645)
+        assert reply.json["key"] == "/apisix/stream_routes/1"
+        assert undated(value) == {"id": "1", **ROUTE}
+
+    def test_c09_get_body(self, api: Apisix) -> None:
+        put = api.put("/stream_routes/1", ROUTE).json
+        reply = api.get("/stream_routes/1")
+        assert reply.code == 200
+        assert reply.json == {**put, "createdIndex": 1, "modifiedIndex": 1}
+
+    def test_c10_delete(self, api: Apisix) -> None:
+        api.put("/stream_routes/1", ROUTE)
+        reply = api.delete("/stream_routes/1")
+        assert (reply.code, reply.json) == (200, {"deleted": "1", "key": "/apisix/stream_routes/1"})
+        missing = api.delete("/upstreams/not_found")
+        assert (missing.code, missing.json) == (404, {"message": "Key not found"})
+
+    def test_c11_post(self, api: Apisix) -> None:
+        reply = api.post("/stream_routes", ROUTE)
+        assert reply.code == 201
+        id = reply.json["value"]["id"]  # noqa: A001
+        assert id == "00000000000000000001"
+        assert reply.json["key"] == f"/apisix/stream_routes/{id}"
+        assert without(undated(reply.json["value"]), "id") == ROUTE
+        assert api.delete(f"/stream_routes/{id}").code == 200
+
+    def test_c12_ids(self, api: Apisix) -> None:
+        assert api.put("/stream_routes/a-b-c-ABC_0123", ROUTE).code == 201
+        assert api.put("/stream_routes/*invalid", ROUTE).code == 400
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"remote_addr": "127.0.0.1"},
+            {"remote_addr": "127.0.0.1", "server_addr": "127.0.0.1", "server_port": 1982},
+            {"remote_addr": "::1", "server_addr": "::1", "server_port": 1982},
+        ],
+    )
+    def test_c13_accepted_shapes(self, api: Apisix, fields: Mapping[str, Any]) -> None:
+        reply = api.put("/stream_routes/1", {**fields, "plugins": MQTT, "upstream": MQTT_UPSTREAM})
+        assert reply.code == 201, reply.data
+
+    @pytest.mark.parametrize(
+        ("plugins", "why"),
+        [
+            ({"mqttt-proxy": {}}, "unknown plugin [mqttt-proxy]"),
+            (
+                {"ip-restriction": {}},
+                (
+                    "failed to check the configuration of stream plugin [ip-restriction]: value should match only one"
+                    " schema, but matches none"
+                ),
+            ),
+            (
+                {"mqtt-proxy": {"protocol_name": "MQTT"}},
+                (
+                    "failed to check the configuration of stream plugin [mqtt-proxy]:"
+                    ' property "protocol_level" is required'
+                ),
+            ),
+        ],
+    )
+    def test_c14_plugin_validation(self, api: Apisix, plugins: Mapping[str, Any], why: str) -> None:
+        api.put("/upstreams/1", roundrobin())
+        reply = api.put("/stream_routes/1", {"plugins": plugins, "upstream_id": "1"})
+        assert (reply.code, error(reply)) == (400, why)
+        good = {"plugins": {"mqtt-proxy": {"protocol_level": 4}}, "upstream_id": "1"}
+        assert api.put("/stream_routes/1", good).code == 201
+
+    def test_c15_protocol(self, api: Apisix) -> None:
+        reply = api.put("/stream_routes/1", {"protocol": {"name": "xxx"}, "upstream": roundrobin()})
+        assert (reply.code, error(reply)) == (400, "unknown protocol [xxx]")
+
+    def test_c16_key_at_rest(self, api: Apisix) -> None:
+        tls = {"client_cert": CERT, "client_key": PRIVATE}
+        reply = api.put("/stream_routes/enc", {**ROUTE, "upstream": {**roundrobin(), "scheme": "tls", "tls": tls}})
+        assert reply.code == 201, reply.data
+        (document,) = api.configuration.list("apisix", "stream_routes")
+        assert "PRIVATE KEY" not in f"{document.body} {api.get('/stream_routes/enc').data!r} {reply.data!r}"
+
+    @pytest.mark.parametrize("place", ["upstream_id", "service_id"])
+    def test_c18_bad_cidr(self, api: Apisix, place: str) -> None:
+        api.put("/upstreams/1", roundrobin())
+        api.put("/services/1", {"upstream": roundrobin()})
+        reply = api.put("/stream_routes/1", {"remote_addr": ":/8", place: "1"})
+        assert (reply.code, reply.json) == (400, {"error_msg": "invalid remote_addr: :/8"})
+
+
+class TestUpstreams:
+    def test_c19_id_conflicts(self, api: Apisix) -> None:
+        other = api.put("/upstreams/1", {"id": 3, **roundrobin()})
+        assert (other.code, error(other)) == (400, "wrong upstream id")
+        posted = api.post("/upstreams/1", roundrobin())
+        assert (posted.code, error(posted)) == (400, "wrong upstream id, do not need it")
+
+    @pytest.mark.parametrize(
+        ("fields", "why"),
+        [
+            ({}, "missing key"),
+            (
+                {"key": "not_support", "desc": "new upstream"},
+                (
+                    "invalid configuration: failed to match pattern"
+                    ' "^((uri|server_name|server_addr|request_uri|remote_port|remote_addr|query_string|host|hostname'
+                    '|mqtt_client_id)|arg_[0-9a-zA-z_-]+)$" with "not_support"'
+                ),
+            ),
+            (
+                {"key": "dsadas", "hash_on": "aabbcc", "desc": "new chash upstream"},
+                'invalid configuration: property "hash_on" validation failed: matches none of the enum values',
+            ),
+        ],
+    )
+    def test_c21_chash_key(self, api: Apisix, fields: Mapping[str, Any], why: str) -> None:
+        reply = api.put("/upstreams/1", {**roundrobin(), "type": "chash", **fields})
+        assert (reply.code, error(reply)) == (400, why)
+
+    def test_c22_tls_and_ipv6(self, api: Apisix) -> None:
+        missing = api.post("/upstreams", {**roundrobin(), "tls": {"client_cert_id": 9999999}})
+        assert error(missing) == "failed to fetch ssl info by ssl id [9999999], response code: 404"
+        api.put("/ssls/1", {"cert": CERT, "key": PRIVATE, "sni": "test.com"})
+        wrong = api.post("/upstreams", {**roundrobin(), "tls": {"client_cert_id": 1}})
+        assert error(wrong) == "failed to fetch ssl info by ssl id [1], wrong ssl type"
+        bare = api.post("/upstreams", {"nodes": [{"host": "::1", "port": 80, "weight": 1}], "type": "roundrobin"})
+        assert error(bare) == "invalid configuration: IPv6 address must be enclosed with '[' and ']'"
+
+    @pytest.mark.parametrize(
+        ("fields", "why"),
+        [
+            (
+                {"timeout": {"connect": 0, "send": 0, "read": 0}},
+                (
+                    'property "timeout" validation failed: property "connect" validation failed:'
+                    " expected 0 to be greater than 0"
+                ),
+            ),
+            ({"retry_timeout": -1}, 'property "retry_timeout" validation failed: expected -1 to be at least 0'),
+            ({"retries": -1}, 'property "retries" validation failed: expected -1 to be at least 0'),
+        ],
+    )
+    def test_c23_numeric_limits(self, api: Apisix, fields: Mapping[str, Any], why: str) -> None:
+        reply = api.put("/upstreams/1", {**roundrobin(), **fields})
+        assert (reply.code, error(reply)) == (400, f"invalid configuration: {why}")
+        assert api.put("/upstreams/1", {**roundrobin(), "retries": 0}).code == 201
+
+    def test_c25_server_managed_times(self, api: Apisix) -> None:
+        times = {"create_time": 1602883670, "update_time": 1602893670}
+        refused = api.put("/upstreams/up", {**roundrobin(), **times})
+        assert (refused.code, error(refused)) == (400, "the property is forbidden:  create_time")
+
+        api.put("/upstreams/up", roundrobin())
+        api.clock.now += 100
+        value = api.put("/upstreams/up", roundrobin()).json["value"]
+        assert (value["create_time"], value["update_time"]) == (1704164645, 1704164745)
+
+    def test_c27_references_on_create(self, api: Apisix) -> None:
+        upstream = api.put("/stream_routes/9", {"upstream_id": "nope"})
+        assert error(upstream) == "failed to fetch upstream info by upstream id [nope], response code: 404"
+        service = api.put("/stream_routes/9", {"service_id": "nope"})
+        assert error(service) == "failed to fetch service info by service id [nope], response code: 404"
+
+
+class TestSsls:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"sni": "foo.com"},
+            {"cert": CERT, "key": PRIVATE},
+            {"sni": "test.com", "certs": [ECC_CERT], "keys": []},
+        ],
+    )
+    def test_c28_conditional_schema(self, api: Apisix, body: Mapping[str, Any]) -> None:
+        reply = api.put("/ssls/1", body)
+        assert (reply.code, error(reply)) == (400, "invalid configuration: then clause did not match")
+        assert api.put("/ssls/1", {"type": "client", "cert": CERT, "key": PRIVATE}).code == 201
+
+    def test_c29_secrets_hidden(self, api: Apisix) -> None:
+        body = {"cert": CERT, "key": PRIVATE, "sni": "test.com", "certs": [ECC_CERT], "keys": [ECC_PRIVATE]}
+        put = api.put("/ssls/1", body)
+        value = put.json["value"]
+        assert put.code == 201, put.data
+        assert without(undated(value), "key", "keys") == {"id": "1", **without(body, "key", "keys")}
+        assert b"PRIVATE KEY" not in put.data
+        assert value["key"]
+
+        one = api.get("/ssls/1").json["value"]
+        assert one == without(value, "key", "keys")
+        assert [item["value"] for item in api.get("/ssls").json["list"]] == [one]
+
+    def test_c30_bad_material(self, api: Apisix) -> None:
+        good = {"cert": CERT, "key": PRIVATE, "sni": "test.com"}
+        cut = api.put("/ssls/1", {**good, "cert": CERT[:300]})
+        assert (cut.code, error(cut)) == (400, "failed to parse cert: PEM_read_bio_X509_AUX() failed")
+        empty = api.put("/ssls/1", {**without(good, "sni"), "snis": []})
+        assert error(empty) == (
+            'invalid configuration: property "snis" validation failed: expect array to have at least 1 items'
+        )
+        old = api.put("/ssls/1", {**good, "ssl_protocols": ["TLSv1.0", "TLSv1.2"]})
+        assert error(old) == (
+            'invalid configuration: property "ssl_protocols" validation failed: failed to validate item 1:'
+            " matches none of the enum values"
+        )
+
+
+class TestIntrospection:
+    def test_c31_plugins(self, api: Apisix) -> None:
+        bad = api.get("/plugins?subsystem=asdf")
+        assert (bad.code, error(bad)) == (400, "unsupported subsystem: asdf")
+        unknown = api.get("/plugins/http-logger?subsystem=stream")
+        assert (unknown.code, error(unknown)) == (404, "plugin not found in subsystem stream")
+        assert api.get("/plugins/list?subsystem=stream").json == [
+            "ip-restriction",
+            "limit-conn",
+            "mqtt-proxy",
+            "traffic-split",
+            "prometheus",
+            "syslog",
+        ]
+
+    def test_c31_schemas(self, api: Apisix) -> None:
+        reply = api.get("/schema/stream_route")
+        assert reply.code == 200
+        assert b'"create_time":{"type":"integer"}' in reply.data
+        assert "update_time" in reply.json["properties"]
+        unknown = api.get("/schema/noexits")
+        assert (unknown.code, error(unknown)) == (400, "not found schema: noexits")
