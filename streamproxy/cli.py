@@ -8,11 +8,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from . import __version__
+from . import __version__, cli_explain
 from .dialects.assemble import Vault, assemble, canonical
 from .dialects.native import Catalogue, load_config
 from .dialects.native.standalone import Check, Documents, load_documents
-from .errors import InvalidConfiguration
+from .errors import InvalidConfiguration, StoreError
 from .model import AdminSettings, Config, Role, StoreType
 
 _DESCRIPTION = """\
@@ -23,6 +23,13 @@ _CHECK = """\
 Reads the configuration FILE (YAML, or JSON where the name ends in .json), with ${NAME} replaced from the environment,
 as the proxy would. Every problem is printed on standard error as `path: what`, and the exit status is 1. Without
 problems the status is 0, and a summary says what the proxy would do. Nothing is started and nothing is written."""
+
+_UPGRADE = """\
+Replaces the process that runs with the configuration FILE by a new one, of the program as it is installed now and with
+the configuration as it is written now. The new process takes over the listening sockets; the old one ends when its last
+session has, at the latest after limits.shutdown_timeout. No connection is refused and none is broken meanwhile. If the
+new process cannot start, the old one goes on, the exit status is 1, and standard error says why. To be called by the
+user that the process runs as, or by root, on its machine."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +48,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
     check.add_argument("file", metavar="FILE", help="the configuration file")
+    explain = commands.add_parser(
+        "explain",
+        help="say where a connection would go, and why",
+        description=cli_explain.DESCRIPTION,
+        formatter_class=raw,
+    )
+    explain.set_defaults(run=lambda given: cli_explain.explain(given, _documents))
+    cli_explain.add_arguments(explain)
+    upgrade = commands.add_parser(
+        "upgrade",
+        help="replace the running process without losing a connection",
+        description=_UPGRADE,
+        formatter_class=raw,
+    )
+    upgrade.set_defaults(run=_upgrade)
+    upgrade.add_argument("-c", "--config", metavar="FILE", default="streamproxy.yaml", help="the configuration file")
     return parser
 
 
@@ -63,6 +86,27 @@ def _check(arguments: argparse.Namespace) -> int:
     print(f"{_printable(file)} is fine")
     for name, value in _summary(config, documents, catalogue):
         print(f"  {name:<10} {_printable(value)}")
+    return 0
+
+
+def _upgrade(arguments: argparse.Namespace) -> int:
+    from .control.heir import handover_path
+    from .control.upgrade import upgrade
+    from .plugins.discovery import catalogue
+
+    try:
+        pid = upgrade(handover_path(load_config(arguments.config, os.environ, catalogue)))
+    except InvalidConfiguration as error:
+        for problem in error.problems:
+            print(_printable(str(problem)), file=sys.stderr)
+        print("not upgraded: the running process goes on", file=sys.stderr)
+        return 1
+    except StoreError as error:
+        for line in str(error).splitlines():
+            print(_printable(line), file=sys.stderr)
+        print("not upgraded: the running process goes on", file=sys.stderr)
+        return 1
+    print(f"process {pid} serves now; the one before it ends with its last session")
     return 0
 
 

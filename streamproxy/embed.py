@@ -13,6 +13,7 @@ from .model import Document, Ended, Json, Key, Limits, ListenAddress, TlsMode, T
 from .observe.sessions import SessionTable
 from .relay.engine import Engine
 from .relay.factory import StreamProxyFactory
+from .relay.node_closer import NodeCloser
 from .relay.resolve import Resolver, system_lookup
 from .relay.serving import Serving
 
@@ -44,6 +45,7 @@ def stream_proxy(
     """
     table = SessionTable(prefix=secrets.token_hex(4))
     engine = Engine(reactor, Resolver(system_lookup(reactor), reactor.seconds), table, time.time)
+    engine.pools.closer = NodeCloser(engine)
     return Embedded(engine, _serving(service, limits))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 @frozen
@@ -14,12 +14,14 @@ class Problem:
 
     ``path`` says where (``rules[0].targets[1].port``; empty for the whole document), ``code`` is a stable word
     for programs (``wrong_type``, ``missing``, ``unknown_key``, ``bad_value``, ``conflict``, ``dangling``,
-    ``unsupported``), ``message`` is for people and names what to do.
+    ``unsupported``), ``message`` is for people and names what to do. With one that is ``tolerable`` a document is
+    stored all the same, and what of it can be served is: its dialect would have it so.
     """
 
     path: str
     code: str
     message: str
+    tolerable: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -27,7 +29,11 @@ class Problem:
     def under(self, prefix: str) -> Problem:
         """The same problem, seen from the document that holds ours at ``prefix``."""
         joint = "" if not self.path or self.path.startswith("[") else "."
-        return Problem(f"{prefix}{joint}{self.path}" if prefix else self.path, self.code, self.message)
+        return evolve(self, path=f"{prefix}{joint}{self.path}" if prefix else self.path)
+
+    def tolerated(self) -> Problem:
+        """The same problem, in spite of which its document is stored."""
+        return evolve(self, tolerable=True)
 
 
 class StreamProxyError(Exception):
@@ -81,7 +87,7 @@ class UnknownRevision(StreamProxyError):
     oldest: int | None
 
     def __str__(self) -> str:
-        if self.oldest is not None and self.number < self.oldest:
+        if self.oldest is not None and 0 < self.number < self.oldest:
             return f"revision {self.number} is forgotten: the history begins with {self.oldest}"
         return f"there is no revision {self.number}"
 

@@ -14,11 +14,13 @@ from .model import (
     Change,
     Document,
     Ended,
+    Ending,
     Json,
     Key,
     ListenerStatus,
     NameStatus,
     Ongoing,
+    SessionPolicy,
     UpstreamStatus,
 )
 
@@ -105,11 +107,12 @@ class ConfigStore(Protocol):
 class Outcome:
     """
     What became of a write: the documents as they now stand, in the order of the changes (``None``: deleted), and the
-    revision they stand at.
+    revision they stand at. ``problems`` is what is wrong with them though they were stored.
     """
 
     revision: int
     documents: tuple[Document | None, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 class History(Protocol):
@@ -189,11 +192,12 @@ class Configuration(Protocol):
         expect: int | None = None,
         force: bool = False,
         confirm_within: float | None = None,
+        sessions: SessionPolicy = SessionPolicy(),
     ) -> Deferred[Outcome]:
         """
         ``force``: though something else, which was right, is a problem then (what a route leads to is deleted).
         ``confirm_within``: it is taken back after so many seconds, or when the process ends, unless :meth:`confirm`
-        is called before.
+        is called before. ``sessions`` is for those whose listener, route or node is gone with the change, or another.
 
         Fails with ``InvalidConfiguration`` (each problem's path is relative to the body of the change it belongs to
         when there is one change, and starts with ``[index]`` when there are more), ``ReadOnlyDocument``,
@@ -226,12 +230,24 @@ class Configuration(Protocol):
         ...
 
 
+class LiveSession(Protocol):
+    """A session that goes on, as people see it: over TCP or of datagrams."""
+
+    def ongoing(self) -> Ongoing:
+        """What is known of it now."""
+        ...
+
+    def kill(self, ending: Ending, detail: str = "") -> None:
+        """End it now."""
+        ...
+
+
 class SessionWatcher(Protocol):
-    """Who wants to know of every session at once. The methods must neither raise nor take long."""
+    """Who wants to know of every session at once. The methods must neither raise nor take long, nor end a session."""
 
-    def opened(self, session: Ongoing) -> None: ...
+    def opened(self, session: LiveSession) -> None: ...
 
-    def routed(self, session: Ongoing) -> None:
+    def routed(self, session: LiveSession) -> None:
         """It has its node, and relays from now on."""
         ...
 
@@ -261,6 +277,10 @@ class Runtime(Protocol):
 
     def recent(self) -> Sequence[Ended]:
         """The last ended sessions, oldest first; bounded."""
+        ...
+
+    def refresh(self) -> Deferred[None]:
+        """Where several processes serve: find out what the sessions of the others are before asking about them."""
         ...
 
     def live(self) -> Iterable[Ongoing]:

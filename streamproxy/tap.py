@@ -13,12 +13,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve
 from twisted.python import usage
 
 from . import __version__
+from .control.heir import PATIENCE, Heir, handover_path
+from .control.spawn import channel
+from .control.wire import Wire
 from .dialects.native import load_config
 from .errors import InvalidConfiguration, StoreError
 from .model import (
@@ -26,10 +29,12 @@ from .model import (
     Address,
     Config,
     Ended,
+    Fate,
     Json,
     Key,
     MetricsSettings,
     Role,
+    SessionPolicy,
     Snapshot,
     Standalone,
     StoreType,
@@ -40,8 +45,8 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
 
     from .control.configuration import LiveConfiguration
+    from .control.follower import Beginning
     from .control.remotelog import RemoteLog
-    from .interfaces import ConfigStore
     from .observe.accesslog import AccessLog
     from .plugins import Plugin
 
@@ -49,14 +54,21 @@ if TYPE_CHECKING:
 class Options(usage.Options):
     """What stands after ``streamproxy`` on the command line."""
 
-    synopsis = "[--config FILE]"
+    synopsis = "[--config FILE] [--takeover]"
     longdesc = (
         "Proxies TCP and UDP as the configuration file says, and as the HTTP APIs it opens are told while it runs. "
         "SIGHUP reads the file again, SIGUSR1 reopens the access log, SIGTERM lets open sessions end. "
-        "`streamproxy check FILE` says what is wrong with a file without starting anything."
+        "`streamproxy check FILE` says what is wrong with a file without starting anything, `streamproxy upgrade` "
+        "replaces the running process without losing a connection."
+    )
+    optFlags = (
+        ("takeover", None, "Take the listening sockets over from the running process, which ends with its sessions."),
+        ("worker", None, "What a process with several workers starts them with; of no use otherwise."),
     )
     optParameters = (("config", "c", "streamproxy.yaml", "The configuration file, YAML or JSON."),)
     config: Config
+    heir: Heir | None = None
+    boss: Wire | None = None
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -65,16 +77,31 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         path = Path(self["config"])
+        # Whoever started this process to be taken over by it wants to know why it ends.
+        parent = channel(os.environ)
+        if self["takeover"] and parent is not None:
+            self.heir = Heir(parent)
+        if self["worker"]:
+            if parent is None:
+                _give_up("--worker is for processes that another one starts", None)
+            self.boss = Wire(parent, PATIENCE)
         try:
             self.config = load_config(path, os.environ, catalogue)
+            if self["takeover"] and self.heir is None:
+                self.heir = Heir.of(handover_path(self.config))
         except InvalidConfiguration as error:
-            for problem in error.problems:
-                print(problem, file=sys.stderr)  # noqa: T201 - nothing logs yet
             count = len(error.problems)
-            print(  # noqa: T201
-                f"{path}: {count} {'problem' if count == 1 else 'problems'}; not started", file=sys.stderr
-            )
-            sys.exit(1)
+            not_started = f"{path}: {count} {'problem' if count == 1 else 'problems'}; not started"
+            _give_up("\n".join([*map(str, error.problems), not_started]), self.heir)
+        except StoreError as error:
+            _give_up(str(error), self.heir)
+
+
+def _give_up(why: str, heir: Heir | None) -> NoReturn:
+    print(why, file=sys.stderr)  # noqa: T201 - nothing logs yet
+    if heir is not None:
+        heir.fail(why)
+    sys.exit(1)
 
 
 def makeService(options: Options) -> IService:
@@ -84,29 +111,56 @@ def makeService(options: Options) -> IService:
     config = options.config
     path = Path(options["config"]).absolute()
     try:
-        return _service(reactor, config, partial(load_config, path, os.environ, catalogue))
+        if options.heir is not None:
+            options.heir.receive()
+        beginning = None if options.boss is None else _beginning(options.boss)
+        return _service(reactor, config, partial(load_config, path, os.environ, catalogue), options.heir, beginning)
     except StoreError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        _give_up(str(error), options.heir)
 
 
-def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> IService:
+def _beginning(boss: Wire) -> Beginning:
+    """Of a worker. Raises ``StoreError``."""
+    from .control.follower import Beginning
+    from .control.wire import WireError
+
+    beginning = Beginning(boss)
+    try:
+        beginning.receive()
+    except (OSError, WireError) as error:
+        raise StoreError(f"the process that started this worker does not speak: {error}") from error
+    return beginning
+
+
+def _service(
+    reactor: Any, config: Config, reread: Callable[[], Config], heir: Heir | None, beginning: Beginning | None
+) -> IService:
     from .balance import Means, Pools
     from .control.bound import bind
     from .control.certificates import CertificateKeeper
     from .control.configuration import LiveConfiguration
     from .control.confirm import Confirmation
+    from .control.drain import Drain
     from .control.expiry import Expiry
     from .control.filewatch import FileWatch
+    from .control.follower import Follower, unbound
+    from .control.handover import Handover
+    from .control.inherited import Inherited
     from .control.prober import Prober, tell
     from .control.reconcile import Reconciler
+    from .control.retire import Retirement
     from .control.service import ProxyService
     from .control.sessionlog import SessionLog
     from .control.sockets import Sockets
     from .control.standalone import StandaloneFile
+    from .control.succession import Succession
+    from .control.systemd import Notifier, passed_sockets
+    from .control.workers import Workforce, first_tcp, first_udp
     from .observe.metrics import APISIX_PREFIX, Metrics
+    from .observe.metrics_merge import plain
     from .observe.sessions import SessionTable
     from .relay.engine import Engine
+    from .relay.node_closer import NodeCloser
     from .relay.resolve import dns_resolver
     from .relay.termination import Terminator
     from .tls import Contexts
@@ -128,7 +182,20 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
         plugins=plugins,
         registry=metrics.registry,
     )
-    sockets = Sockets()
+    workforce: Workforce | None = None
+    if beginning is not None:
+        inherited = beginning.inherited
+        sockets = Sockets(inherited, bind_tcp=unbound, bind_udp=unbound)
+    else:
+        inherited = Inherited()
+        inherited.add(passed_sockets(os.environ, os.getpid()) if heir is None else heir.passed)
+        is_several = config.workers > 1
+        binders = {"bind_tcp": first_tcp, "bind_udp": first_udp} if is_several else {}
+        sockets = Sockets(inherited, held=heir is not None, **binders)
+        if is_several:
+            spawn = partial(_child, "--worker")
+            workforce = Workforce(reactor, config.workers - 1, spawn, lambda *lent: reconciler.lend(*lent), inherited.take)
+    engine.pools.closer = NodeCloser(engine)
     reconciler = Reconciler(engine, partial(bind, engine, sockets))
     keeper = CertificateKeeper(terminator, reactor, config.tls, time.time)
 
@@ -136,40 +203,117 @@ def _service(reactor: Any, config: Config, reread: Callable[[], Config]) -> ISer
         # Certificates first, so that a listener that is new finds its own.
         keeper.apply(snapshot)
         reconciler.apply(snapshot)
+        if workforce is not None:
+            workforce.follow(reconciler.held())
+            workforce.news(snapshot.revision, configuration.stored if forgetful else None)
+        elif follower is not None:
+            follower.applied(snapshot)
 
-    store = _store(reactor, config)
+    def retire(before: Snapshot, after: Snapshot, policy: SessionPolicy) -> None:
+        retirement.retire(before, after, policy)
+        if workforce is not None and policy.fate is not Fate.KEEP:
+            workforce.retire(after.revision, policy)
+
+    follower: Follower | None = None
+    forgetful = config.store.type is StoreType.MEMORY
+    drain = Drain(reactor, random.random)
+    retirement = Retirement(table, drain)
+    store = _store(reactor, config, beginning)
+    if heir is not None and heir.documents:
+        store.commit(heir.documents, author="streamproxy", reason="left by the process before")
     configuration = LiveConfiguration(
-        store, config, apply, environ=os.environ, more_problems=keeper.problems, recent=table.latest
+        store,
+        config,
+        apply,
+        environ=os.environ,
+        more_problems=keeper.problems,
+        recent=table.latest,
+        continues=heir is not None or beginning is not None,
+        retire=retire,
     )
-    service = ProxyService(reactor, engine, reconciler, configuration, keeper, config, reread, store.close)
+    environ = os.environ if beginning is None else {}
+    notifier = Notifier(reactor, environ, os.getpid(), lambda: service.status())
+    service = ProxyService(
+        reactor,
+        engine,
+        reconciler,
+        configuration,
+        keeper,
+        config,
+        reread,
+        store.close,
+        drain,
+        sockets,
+        notifier,
+        heir,
+        workforce,
+        is_worker=beginning is not None,
+    )
     service.setName("streamproxy")
     table.observe(SessionLog(reactor.seconds).ended)
     log = _access_log(reactor, config.access_log, configuration) if config.access_log is not None else None
     if log is not None:
         table.observe(log.write)
-        service.on_usr1 = log.reopen
+        service.on_usr1 = log.reopen if workforce is None else partial(_reopen, log, workforce)
         service.attach(log)
     service.attach(keeper)
     service.attach(resolver)
     service.attach(Prober(engine, random.random))
-    service.attach(FileWatch(reactor, [Path(config.path)], service.reload))
     if config.documents_path is not None:
         documents = StandaloneFile(reactor, config.documents_path, os.environ, configuration)
         documents.load()
         service.attach(documents)
-    service.attach(Expiry(reactor, configuration, time.time))
-    service.attach(Confirmation(reactor, configuration, time.time))
-    if config.admin is not None:
-        service.attach(_admin(reactor, config, configuration, service))
     if config.metrics is not None:
         table.observe(metrics.ended)
-        metrics.read(_sources(reactor, engine, configuration, service, metrics, log))
-        service.attach(_metrics_port(reactor, config.metrics, metrics))
+        metrics.read(_sources(reactor, engine, configuration, service.own, metrics, log))
+    if beginning is not None:
+        follower = Follower(
+            reactor,
+            beginning.wire,
+            inherited,
+            store,
+            reconciler,
+            retirement,
+            table,
+            lambda: plain(metrics.scrape().families),
+            service.reload,
+            lambda: service.on_usr1(),
+        )
+        service.attach(follower)
+        return service
+    service.attach(FileWatch(reactor, [Path(config.path)], service.reload))
+    service.attach(Expiry(reactor, configuration, time.time))
+    service.attach(Confirmation(reactor, configuration, time.time))
+    if workforce is not None:
+        reconciler.changed = lambda: workforce.follow(reconciler.held())
+        service.attach(workforce)
+    servers = []
+    if config.admin is not None:
+        servers.append(_admin(reactor, config, configuration, service, sockets))
+    if config.metrics is not None:
+        others = None if workforce is None else workforce.metrics
+        servers.append(_metrics_port(reactor, config.metrics, metrics, sockets, others))
     if config.control is not None:
-        service.attach(_control_port(reactor, config.control, configuration, service, plugins))
+        servers.append(_control_port(reactor, config.control, configuration, service, plugins, sockets))
     if config.status is not None:
-        service.attach(_status_port(reactor, config.status, service))
+        servers.append(_status_port(reactor, config.status, service, sockets))
+    for server in servers:
+        service.attach(server)
+    succession = Succession(reactor, reconciler, configuration, sockets, notifier, servers, forgetful, workforce)
+    service.attach(Handover(reactor, handover_path(config), succession, partial(_child, "--takeover")))
     return service
+
+
+def _child(flag: str) -> Any:
+    """Start a process like this one, with this flag."""
+    from .control.spawn import command, spawn
+
+    return spawn(command(sys.orig_argv, flag), os.environ)
+
+
+def _reopen(log: Any, workforce: Any) -> None:
+    log.reopen()
+    workforce.tell("reopen")
 
 
 def _access_log(reactor: Any, settings: AccessLogSettings, configuration: LiveConfiguration) -> AccessLog | RemoteLog:
@@ -223,35 +367,37 @@ def _sources(reactor: Any, engine: Any, configuration: Any, service: Any, metric
     )
 
 
-def _metrics_port(reactor: Any, settings: MetricsSettings, metrics: Any) -> Any:
+def _metrics_port(reactor: Any, settings: MetricsSettings, metrics: Any, sockets: Any, others: Any) -> Any:
     from twisted.internet.threads import deferToThreadPool
 
     from .admin.metrics_page import MetricsPage
     from .admin.open_site import open_site
     from .control.httpport import HttpPort
 
-    page = MetricsPage(metrics, settings.path, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
-    return HttpPort(reactor, "the metrics page", settings.listen, open_site(page, reactor, settings.listen.host))
+    aside = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    page = MetricsPage(metrics, settings.path, aside, others)
+    site = open_site(page, reactor, settings.listen.host)
+    return HttpPort(reactor, "the metrics page", settings.listen, site, sockets=sockets)
 
 
 def _control_port(
-    reactor: Any, listen: Address, configuration: Any, service: Any, plugins: Mapping[str, Plugin]
+    reactor: Any, listen: Address, configuration: Any, service: Any, plugins: Mapping[str, Plugin], sockets: Any
 ) -> Any:
     from .admin.control_api import ControlApi, ControlSources
     from .admin.open_site import open_site
     from .control.httpport import HttpPort
 
     api = ControlApi(ControlSources(configuration, service.upstreams, plugins, service.reload))
-    return HttpPort(reactor, "the Control API", listen, open_site(api, reactor, listen.host))
+    return HttpPort(reactor, "the Control API", listen, open_site(api, reactor, listen.host), sockets=sockets)
 
 
-def _status_port(reactor: Any, listen: Address, service: Any) -> Any:
+def _status_port(reactor: Any, listen: Address, service: Any, sockets: Any) -> Any:
     from .admin.open_site import open_site
     from .admin.status_server import StatusPages
     from .control.httpport import HttpPort
 
     site = open_site(StatusPages(service.ready), reactor, listen.host)
-    return HttpPort(reactor, "the status server", listen, site)
+    return HttpPort(reactor, "the status server", listen, site, sockets=sockets)
 
 
 def _service_of(configuration: LiveConfiguration, record: Ended) -> Mapping[str, Json] | None:
@@ -262,16 +408,19 @@ def _service_of(configuration: LiveConfiguration, record: Ended) -> Mapping[str,
     return document.body if document is not None else None
 
 
-def _store(reactor: Any, config: Config) -> ConfigStore:
+def _store(reactor: Any, config: Config, beginning: Beginning | None) -> Any:
+    from .control.follower import ToldStore
     from .control.store.memory import MemoryStore
     from .control.store.sqlite import SqliteStore
 
+    if beginning is not None and beginning.documents is not None:
+        return ToldStore(beginning.documents)
     if config.store.type is StoreType.MEMORY:
         return MemoryStore()
-    return SqliteStore(config.store.path, reactor)
+    return SqliteStore(config.store.path, reactor, polls=beginning is None)
 
 
-def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> Any:
+def _admin(reactor: Any, config: Config, configuration: Any, service: Any, sockets: Any) -> Any:
     # Klein imports the reactor, so it is imported by none but those who have one.
     from .admin.app import AdminApp
     from .control.adminport import AdminPort
@@ -302,4 +451,4 @@ def _admin(reactor: Any, config: Config, configuration: Any, service: Any) -> An
         is_standalone=config.standalone is Standalone.API,
         call_later=reactor.callLater,
     )
-    return AdminPort(reactor, settings, app.site(reactor))
+    return AdminPort(reactor, settings, app.site(reactor), sockets)

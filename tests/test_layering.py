@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "admin": {"model", "interfaces", "sniff", "rules", "observe", "plugins.seam", "dialects"},
     "embed": {"model", "observe", "plugins", "tls", "dialects", "relay"},
+    "cli_explain": {"model", "sniff", "plugins", "dialects", "tls", "why", "control.certdir"},
     "cli": {
         "model",
         "interfaces",
@@ -53,9 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "observe",
         "plugins",
         "dialects",
-        "tls",
-        "why",
-        "control.certdir",
+        "cli_explain",
+        "control.heir",
+        "control.upgrade",
     },
     "tap": {
         "model",

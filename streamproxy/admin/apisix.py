@@ -10,13 +10,22 @@ from streamproxy.errors import InvalidConfiguration, Problem, ReadOnlyDocument, 
 from streamproxy.model import Json
 
 from . import incoming
-from .apisix_answer import ApisixError, Shape, key_not_found, no_such_page, refused, text_answer, value_answer
+from .apisix_answer import (
+    ApisixError,
+    Shape,
+    key_not_found,
+    no_such_page,
+    problems_header,
+    refused,
+    text_answer,
+    value_answer,
+)
 from .apisix_body import number, read, seconds_to_live
 from .apisix_configs import Configs
 from .apisix_introspection import Introspection
 from .apisix_kinds import HTTP_KINDS, KINDS, Kind, unsupported, why_not
 from .apisix_list import listed
-from .apisix_resource import Resources
+from .apisix_resource import Resources, Written
 from .respond import JSON, Answer, RefusedError, answer, refusal_of, router
 
 _METHODS = ["GET", "PUT", "POST", "DELETE", "PATCH"]
@@ -182,8 +191,8 @@ class ApisixApi:
     async def _written(self, request: Request, kind: Kind, target: Target, write: Write) -> Response:
         intent = incoming.intent(request, incoming.query(request))
         if request.method == b"PATCH":
-            document = await self._resources.patch(kind, target.id, target.path, write.given, write.ttl, intent)
-            return value_answer(self._shape.written(kind.stored_item(document), "compareAndSwap"))
+            written = await self._resources.patch(kind, target.id, target.path, write.given, write.ttl, intent)
+            return self._answer(kind, written, "compareAndSwap")
         if target.path:
             # APISIX looks at no more than the id here, and would change the whole document.
             raise refused(f"invalid sub-path: /{target.path[:200]}")
@@ -191,7 +200,11 @@ class ApisixApi:
             await self._resources.delete(kind, target.id, write.force, intent)
             return value_answer(self._shape.deleted(kind.name, target.id))
         if request.method == b"POST":
-            document = await self._resources.post(kind, target.id, write.given, write.ttl, intent)
-            return value_answer(self._shape.written(kind.stored_item(document), "create"), 201)
-        document, is_new = await self._resources.put(kind, target.id, write.given, write.ttl, intent)
-        return value_answer(self._shape.written(kind.stored_item(document), "set"), 201 if is_new else 200)
+            written = await self._resources.post(kind, target.id, write.given, write.ttl, intent)
+            return self._answer(kind, written, "create")
+        written = await self._resources.put(kind, target.id, write.given, write.ttl, intent)
+        return self._answer(kind, written, "set")
+
+    def _answer(self, kind: Kind, written: Written, action: str) -> Response:
+        value = self._shape.written(kind.stored_item(written.document), action)
+        return value_answer(value, 201 if written.is_new else 200, problems_header(written.problems))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 from klein import Response
 
+from streamproxy.errors import Problem
 from streamproxy.model import Document
 
 from .respond import JSON, RefusedError, answer, to_json
@@ -20,6 +21,10 @@ PREFIX = "/apisix"
 """What keys of documents start with: the default of APISIX's ``etcd.prefix``."""
 
 TEXT = "text/plain; charset=utf-8"
+
+PROBLEMS = "X-Streamproxy-Problems"
+# Of all that is wrong, in characters.
+_MOST_TOLD = 1000
 
 _PAGE = "<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<p>{why}</p>\n</body>\n</html>\n"
 
@@ -74,6 +79,15 @@ def no_such_page() -> ApisixPage:
 
 def value_answer(value: Any, code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return answer(_line(value), JSON, code, headers)
+
+
+def problems_header(problems: Iterable[Problem]) -> dict[str, str]:
+    """What tells the author of a document that was stored why it, or a part of it, is not served; else nothing."""
+    text = "; ".join(map(str, problems))
+    if not text:
+        return {}
+    short = text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}..."
+    return {PROBLEMS: "".join(each if " " <= each <= "~" else "?" for each in short)}
 
 
 def text_answer(text: str, code: int = 200) -> Response:

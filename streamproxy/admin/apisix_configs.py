@@ -12,7 +12,7 @@ from klein import Response
 
 from streamproxy.model import Change, Delete, Document, Json, Put
 
-from .apisix_answer import TEXT, refused, value_answer
+from .apisix_answer import TEXT, problems_header, refused, value_answer
 from .apisix_body import Conf, read_whole
 from .apisix_kinds import CONFIG_KINDS, KINDS
 from .apisix_resource import Resources, key_of
@@ -82,8 +82,11 @@ class Configs:
         def decide() -> Sequence[Change]:
             return self._changes(conf, digest)
 
-        await self.resources.writer.write(decide, author=intent.author, reason=intent.reason, expect=intent.expect)
-        return answer(b"", TEXT, 200 if waits else 202, self.headers())
+        outcome = await self.resources.writer.write(
+            decide, author=intent.author, reason=intent.reason, expect=intent.expect
+        )
+        headers = {**self.headers(), **problems_header(outcome.problems)}
+        return answer(b"", TEXT, 200 if waits else 202, headers)
 
     def _changes(self, conf: Conf, digest: str) -> list[Change]:
         """Raises :class:`ApisixError` (400)."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from attrs import define
+from attrs import define, frozen
 
 from streamproxy.dialects.apisix import Vault
 from streamproxy.dialects.apisix.check import Get, deletion_refusal, refusal
-from streamproxy.errors import InvalidConfiguration
-from streamproxy.interfaces import Configuration
+from streamproxy.errors import Problem
+from streamproxy.interfaces import Configuration, Outcome
 from streamproxy.model import Change, Delete, Document, Json, Key, Put
 from streamproxy.plugins.seam import Plugin
 
@@ -23,20 +23,29 @@ from .writer import Writer
 
 DIALECT = "apisix"
 
-# Of what a deletion would break, so much is told.
-_MOST_BROKEN = 3
-
 
 def key_of(kind: str, id: str) -> Key:  # noqa: A002
     return Key(DIALECT, kind, id)
+
+
+@frozen
+class Written:
+    """``problems`` is what is wrong with ``document``, which was stored all the same as APISIX would have it."""
+
+    document: Document
+    problems: tuple[Problem, ...]
+    is_new: bool = False
+
+    @classmethod
+    def of(cls, outcome: Outcome, *, is_new: bool = False) -> Written:
+        return cls(cast("Document", outcome.documents[0]), outcome.problems, is_new)
 
 
 @define
 class Resources:
     """
     ``clock`` gives seconds since the epoch, ``vault`` what secrets are read with at the time, ``plugins`` those that
-    there are, by name. ``protocols`` are the
-    names of those that streams may be taken apart by.
+    there are, by name. ``protocols`` are the names of those that streams may be taken apart by.
     """
 
     configuration: Configuration
@@ -58,8 +67,8 @@ class Resources:
 
     async def put(
         self, kind: Kind, uri_id: str, given: tuple[bool, Json], ttl: float | None, intent: Intent
-    ) -> tuple[Document, bool]:
-        """Create or replace; was it new? Raises :class:`ApisixError`, and whatever a write may."""
+    ) -> Written:
+        """Create or replace. Raises :class:`ApisixError`, and whatever a write may."""
         id, conf = identified(kind, uri_id, conf_of(*given))  # noqa: A001
         check_undated(conf)
         is_new = False
@@ -72,11 +81,12 @@ class Resources:
             is_new = before is None
             return (self._put(kind, id, self._dated(kind, conf, before), ttl),)
 
-        return await self._write(decide, intent), is_new
+        outcome = await self._write(decide, intent)
+        return Written.of(outcome, is_new=is_new)
 
     async def post(
         self, kind: Kind, uri_id: str, given: tuple[bool, Json], ttl: float | None, intent: Intent
-    ) -> Document:
+    ) -> Written:
         """Create, under an id of our own. Raises :class:`ApisixError`, and whatever a write may."""
         conf = conf_of(*given)
         check_unidentified(kind, uri_id, conf)
@@ -88,7 +98,7 @@ class Resources:
             self.check(kind.name, id, {**conf, "id": id})
             return (self._put(kind, id, self._dated(kind, {**conf, "id": id}, None), ttl),)
 
-        return await self._write(decide, intent)
+        return Written.of(await self._write(decide, intent), is_new=True)
 
     async def patch(
         self,
@@ -98,7 +108,7 @@ class Resources:
         given: tuple[bool, Json],
         ttl: float | None,
         intent: Intent,
-    ) -> Document:
+    ) -> Written:
         """Change a part, that at ``path`` if it names one. Raises :class:`ApisixError`, and whatever a write may."""
         if not id:
             raise refused(f"missing {kind.word} id")
@@ -120,7 +130,7 @@ class Resources:
             self.check(kind.name, id, conf)
             return (self._put(kind, id, conf, ttl),)
 
-        return await self._write(decide, intent)
+        return Written.of(await self._write(decide, intent))
 
     async def delete(self, kind: Kind, id: str, force: bool, intent: Intent) -> None:  # noqa: A002
         """``force``: though something leads to it. Raises :class:`KeyNotFoundError`, and whatever a write may."""
@@ -137,15 +147,7 @@ class Resources:
                     raise refused(why)
             return (Delete(document.key),)
 
-        try:
-            await self.writer.write(
-                decide, author=intent.author, reason=intent.reason, expect=intent.expect, force=force
-            )
-        except InvalidConfiguration as error:
-            # Unlike in APISIX a stream route holds its upstream: without it, it would close what it matches.
-            why = "; ".join(map(str, error.problems[:_MOST_BROKEN]))
-            message = f"can not delete this {kind.word}, something is still using it now (force=true does): {why}"
-            raise refused(message) from None
+        await self._write(decide, intent)
 
     def check(self, kind: str, id: str, conf: Conf, get: Get | None = None) -> None:  # noqa: A002
         """
@@ -192,6 +194,9 @@ class Resources:
     def _put(self, kind: Kind, id: str, conf: Conf, ttl: float | None) -> Put:  # noqa: A002
         return Put(key_of(kind.name, id), conf, None if ttl is None else self.clock() + ttl)
 
-    async def _write(self, decide: Callable[[], Sequence[Change]], intent: Intent) -> Document:
-        outcome = await self.writer.write(decide, author=intent.author, reason=intent.reason, expect=intent.expect)
-        return cast("Document", outcome.documents[0])
+    async def _write(self, decide: Callable[[], Sequence[Change]], intent: Intent) -> Outcome:
+        # APISIX looks at no more than the document itself and what uses it: a route that leads nowhere after the write
+        # closes what it matches.
+        return await self.writer.write(
+            decide, author=intent.author, reason=intent.reason, expect=intent.expect, force=True
+        )

@@ -52,14 +52,14 @@ _LINKS = {
     "/streamproxy/v1/listeners": "what listens where, and what does not and why; POST opens a listener",
     "/streamproxy/v1/certificates": "the certificates that are served; /for?name=... says which one a client gets",
     "/streamproxy/v1/problems": "what is wrong with the configuration",
-    "/streamproxy/v1/sessions": "the live sessions and the last that ended; /{id}/why; /events as they happen",
-    "/streamproxy/v1/explain": "POST a made-up connection: where it would go, and why",
-    "/streamproxy/v1/revisions": "every write: who, when, why, what; /{n}/rollback",
+    "/streamproxy/v1/sessions": "the live sessions and the last that ended; each can say why it went where it did",
+    "/streamproxy/v1/revisions": "every write: by whom, when and why; what it changed, and the way back",
     "/streamproxy/v1/openapi.json": "this API, described",
 }
 
 PARTS = (
     Part(PREFIX, NativeApi),
+    Part(PREFIX, AccessApi),
     Part(f"{PREFIX}/listeners", ListenersApi),
     Part(f"{PREFIX}/sessions", SessionsApi),
     Part(f"{PREFIX}/revisions", RevisionsApi),

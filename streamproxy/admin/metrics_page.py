@@ -11,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamproxy.observe.metrics import Metrics, Page, is_zero
+from streamproxy.observe.metrics_merge import Plain
 
 from . import incoming
 
@@ -23,14 +24,17 @@ _SHORT = "/metrics"
 class MetricsPage(Resource):
     """
     Answers at ``path`` and at ``/metrics``, and nowhere else. The numbers are read at once; making text of thousands
-    of them takes a while, so ``aside`` does that.
+    of them takes a while, so ``aside`` does that. ``others`` asks further processes for theirs, which are added.
     """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, metrics: Metrics, path: str, aside: Aside) -> None:
+    def __init__(
+        self, metrics: Metrics, path: str, aside: Aside, others: Callable[[], Deferred[list[Plain]]] | None = None
+    ) -> None:
         super().__init__()
+        self._others = others
         self._metrics = metrics
         self._paths = frozenset({path.encode("ascii"), _SHORT.encode("ascii")})
         self._aside = aside
@@ -48,7 +52,12 @@ class MetricsPage(Resource):
             scrape = self._metrics.scrape()
         except Exception:  # noqa: BLE001 - a plugin's metrics are anybody's code
             return self._failed(request, Failure())
-        answered = self._aside(lambda: scrape.page(accept, compress=compress))
+        if self._others is None:
+            answered = self._aside(lambda: scrape.page(accept, compress=compress))
+        else:
+            answered = self._others().addCallback(
+                lambda others: self._aside(lambda: scrape.plus(others).page(accept, compress=compress))
+            )
         answered.addCallback(_send, request, compress, gone)
         answered.addErrback(self._broken, request, gone)
         return NOT_DONE_YET

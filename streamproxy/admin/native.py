@@ -95,9 +95,16 @@ class NativeApi:
         raise RefusedError(404, "not_found", f"there is no upstream {name}")
 
     @app.route("/dns", methods=["GET"])
+    @described(
+        Operation(
+            "The names of nodes, and the addresses they have.",
+            PAGE,
+            answers={200: shape(names=several(), total=NUMBER)},
+        )
+    )
     def names(self, request: Request) -> Answer:
         every = self._runtime.names()
-        limit, offset = _number(request, "limit", len(every)), _number(request, "offset", 0)
+        limit, offset = number_in(request, "limit", len(every)), number_in(request, "offset", 0)
         return json_answer({"names": [name_json(each) for each in every[offset : offset + limit]], "total": len(every)})
 
     @app.route("/certificates", methods=["GET"])

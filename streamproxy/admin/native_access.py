@@ -11,6 +11,7 @@ from streamproxy.model import AdminSettings
 
 from . import incoming
 from .bodies import parse_json, parse_yaml
+from .native_openapi import FLAG, NUMBER, OBJECT, TEXT, Operation, described, several, shape
 from .respond import Answer, answer, json_answer, router, to_yaml
 
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -25,12 +26,23 @@ class AccessApi:
         self._settings = settings
 
     @app.route("/me", methods=["GET"])
+    @described(Operation("Whom the credentials prove.", answers={200: shape(name=TEXT, role=TEXT)}))
     def me(self, request: Request) -> Answer:
         """Whom the credentials prove."""
         caller = incoming.caller(request)
         return json_answer({"name": caller.name, "role": caller.role.value, "address": caller.peer or None})
 
     @app.route("/access", methods=["GET"])
+    @described(
+        Operation(
+            "Who may call this API: names and roles, no secrets.",
+            answers={
+                200: shape(
+                    listen=TEXT, tls=FLAG, credentials_required=FLAG, largest_body=NUMBER, credentials=several()
+                )
+            },
+        )
+    )
     def access(self, _request: Request) -> Answer:
         """Every key and client by name. The secrets themselves are shown to nobody."""
         settings = self._settings
@@ -48,6 +60,13 @@ class AccessApi:
         )
 
     @app.route("/convert", methods=["POST"])
+    @described(
+        Operation(
+            "JSON of YAML, or YAML of JSON: by `Content-Type` and `Accept`. Nothing is stored.",
+            body={},
+            answers={200: OBJECT},
+        )
+    )
     def convert(self, request: Request) -> Answer:
         """A body of JSON or YAML, by its ``Content-Type``, as the one of them that is accepted. Nothing is stored."""
         data = incoming.body(request)

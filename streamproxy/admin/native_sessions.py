@@ -42,7 +42,8 @@ class SessionsApi:
             answers={200: shape(sessions=several(), total=NUMBER, live=NUMBER)},
         )
     )
-    def listed(self, request: Request) -> Answer:
+    async def listed(self, request: Request) -> Answer:
+        await self._runtime.refresh()
         query = incoming.query(request)
         selection = selection_of(query, _PAGING)
         key, backwards = sorting_of(query)
@@ -59,7 +60,8 @@ class SessionsApi:
             answers={200: shape(killed=several(TEXT))},
         )
     )
-    def kill_several(self, request: Request) -> Answer:
+    async def kill_several(self, request: Request) -> Answer:
+        await self._runtime.refresh()
         selection = selection_of(incoming.query(request), ("dry_run",))
         if not selection.is_filtered:
             raise RefusedError(400, "bad_query", "say which: without a filter this would end every session")
@@ -77,7 +79,8 @@ class SessionsApi:
             answers={200: shape(sessions=several())},
         )
     )
-    def recent(self, request: Request) -> Answer:
+    async def recent(self, request: Request) -> Answer:
+        await self._runtime.refresh()
         newest = list(reversed(self._runtime.recent()))[: min(number_in(request, "limit", 100), _MOST_RECENT)]
         return json_answer({"sessions": [ended_json(ended) for ended in newest]})
 
@@ -99,7 +102,8 @@ class SessionsApi:
 
     @app.route("/<id>", methods=["GET"])
     @described(Operation("One session.", answers={200: OBJECT}, refusals=_NOT_FOUND))
-    def read(self, _request: Request, id: str) -> Answer:  # noqa: A002
+    async def read(self, _request: Request, id: str) -> Answer:  # noqa: A002
+        await self._runtime.refresh()
         return json_answer(session_json(self._found(id)))
 
     @app.route("/<id>", methods=["DELETE"])
@@ -110,7 +114,8 @@ class SessionsApi:
             refusals={**_NOT_FOUND, 409: "It has ended by itself."},
         )
     )
-    def kill(self, request: Request, id: str) -> Answer:  # noqa: A002
+    async def kill(self, request: Request, id: str) -> Answer:  # noqa: A002
+        await self._runtime.refresh()
         session = session_json(self._found(id))
         if session["state"] != LIVE:
             raise RefusedError(409, "conflict", f"it is over: {session['ending']}")
@@ -129,6 +134,7 @@ class SessionsApi:
         )
     )
     async def why(self, request: Request, id: str) -> Answer:  # noqa: A002
+        await self._runtime.refresh()
         explained = await self._runtime.why(id)
         if explained is None:
             raise _unknown()

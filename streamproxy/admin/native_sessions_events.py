@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -13,16 +13,19 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from streamproxy.interfaces import Runtime
-from streamproxy.model import Ended, Ongoing
+from streamproxy.interfaces import LiveSession, Runtime
+from streamproxy.model import Ended
 
 from .native_sessions_filter import Selection, Session
 from .respond import RefusedError, to_json
 from .session_json import session_json
 
 MOST_SUBSCRIBERS = 32
-# What waits for a subscriber whose connection takes nothing; with one more it is cut.
-MOST_WAITING = 1000
+# Bytes that wait for a subscriber whose connection takes nothing; with more it is cut.
+MOST_WAITING = 1024 * 1024
+# What happens is told so many seconds later, together, and of so much: whoever looks on costs the proxy little.
+TURN = 0.1
+MOST_EVENTS = 100
 # Seconds between two signs of life, without which whatever is in between would take the connection for dead.
 HEARTBEAT = 15.0
 # Milliseconds after which a browser connects again.
@@ -40,6 +43,7 @@ class Subscriber:
     selection: Selection
     left: Deferred[None] = field(factory=Deferred)
     _waiting: deque[bytes] = field(factory=deque)
+    _waiting_bytes: int = 0
     _is_paused: bool = False
     is_gone: bool = False
 
@@ -57,8 +61,9 @@ class Subscriber:
             return
         if not self._is_paused:
             self.request.write(data)
-        elif len(self._waiting) < MOST_WAITING:
+        elif self._waiting_bytes + len(data) <= MOST_WAITING:
             self._waiting.append(data)
+            self._waiting_bytes += len(data)
         else:
             self.cut()
 
@@ -77,14 +82,20 @@ class Subscriber:
     def resumeProducing(self) -> None:
         self._is_paused = False
         while self._waiting and not self._is_paused:
-            self.request.write(self._waiting.popleft())
+            data = self._waiting.popleft()
+            self._waiting_bytes -= len(data)
+            self.request.write(data)
 
     def stopProducing(self) -> None:
         """The request says so too, and then it is gone."""
 
 
 class Events:
-    """Everybody who wants to know. As long as there is nobody, sessions do not notice. ``call_later``: a reactor's."""
+    """
+    Everybody who wants to know. As long as there is nobody, sessions do not notice; with somebody, what is told in one
+    turn is bounded, and what there was no room for is counted and told as ``lost``. ``call_later``: a reactor's; without
+    it everything is told at once.
+    """
 
     def __init__(self, runtime: Runtime, call_later: CallLater | None) -> None:
         self._runtime = runtime
@@ -93,6 +104,9 @@ class Events:
         self._numbers = itertools.count(1)
         self._unwatch: Callable[[], None] | None = None
         self._beat: IDelayedCall | None = None
+        self._turn: IDelayedCall | None = None
+        self._events: list[tuple[str, Session]] = []
+        self._lost = 0
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -112,25 +126,51 @@ class Events:
 
     # What the sessions tell
 
-    def opened(self, session: Ongoing) -> None:
-        self._tell("opened", session)
+    def opened(self, session: LiveSession) -> None:
+        if self._has_room():
+            self._add("opened", session.ongoing())
 
-    def routed(self, session: Ongoing) -> None:
-        self._tell("routed", session)
+    def routed(self, session: LiveSession) -> None:
+        if self._has_room():
+            self._add("routed", session.ongoing())
 
     def ended(self, record: Ended) -> None:
-        self._tell("ended", record)
+        if self._has_room():
+            self._add("ended", record)
 
     # Inside
 
-    def _tell(self, event: str, session: Session) -> None:
-        data = b""
-        for subscriber in tuple(self._subscribers):
-            if subscriber.selection.holds(session):
-                if not data:
-                    head = f"id: {next(self._numbers)}\nevent: {event}\ndata: "
-                    data = head.encode() + to_json(session_json(session)) + b"\n\n"
-                subscriber.send(data)
+    def _has_room(self) -> bool:
+        if len(self._events) < MOST_EVENTS:
+            return True
+        self._lost += 1
+        return False
+
+    def _add(self, event: str, session: Session) -> None:
+        self._events.append((event, session))
+        if self._call_later is None:
+            self._tell()
+        elif self._turn is None:
+            self._turn = self._call_later(TURN, self._tell)
+
+    def _tell(self) -> None:
+        self._turn = None
+        events, self._events = self._events, []
+        lost, self._lost = self._lost, 0
+        batches: dict[Subscriber, list[bytes]] = {subscriber: [] for subscriber in self._subscribers}
+        for event, session in events:
+            data = b""
+            for subscriber, batch in batches.items():
+                if subscriber.selection.holds(session):
+                    data = data or self._event(event, session_json(session))
+                    batch.append(data)
+        rest = [self._event("lost", {"count": lost})] if lost else []
+        for subscriber, batch in batches.items():
+            if batch or rest:
+                subscriber.send(b"".join((*batch, *rest)))
+
+    def _event(self, event: str, data: Mapping[str, Any]) -> bytes:
+        return f"id: {next(self._numbers)}\nevent: {event}\ndata: ".encode() + to_json(data) + b"\n\n"
 
     def _left(self, _: object, subscriber: Subscriber) -> None:
         subscriber.is_gone = True
@@ -139,9 +179,11 @@ class Events:
         if not self._subscribers and self._unwatch is not None:
             unwatch, self._unwatch = self._unwatch, None
             unwatch()
-            if self._beat is not None:
-                self._beat.cancel()
-                self._beat = None
+            self._events, self._lost = [], 0
+            for call in (self._beat, self._turn):
+                if call is not None:
+                    call.cancel()
+            self._beat = self._turn = None
         if not subscriber.left.called:
             subscriber.left.callback(None)
 

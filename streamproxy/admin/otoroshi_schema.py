@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamproxy.model import STARTTLS
+
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 _TEXTS = {"type": "array", "items": {"type": "string"}}
 
@@ -15,6 +17,15 @@ _TARGET = {
         "ip": {"type": ["string", "null"], "description": "connected to in place of host"},
         "port": {**_PORT, "default": 8080},
         "tls": {"type": "boolean", "default": False},
+        "tlsConfig": {
+            "type": "object",
+            "properties": {
+                "verify": {"type": "boolean", "default": True},
+                "serverName": {"type": "string"},
+                "ca": {"type": "string", "description": "PEM"},
+                "minVersion": {"enum": ["TLSv1.2", "TLSv1.3"], "default": "TLSv1.2"},
+            },
+        },
     },
 }
 
@@ -36,6 +47,7 @@ TCP_SERVICE: dict[str, Any] = {
                 "enabled": {"type": "boolean", "default": False},
                 "forwardIfNoMatch": {"type": "boolean", "default": False},
                 "forwardsTo": {"$ref": "#/$defs/target"},
+                "httpHost": {"type": "boolean", "default": False},
             },
         },
         "clientAuth": {"enum": ["None", "Want", "Need"], "default": "None"},
@@ -53,6 +65,10 @@ TCP_SERVICE: dict[str, Any] = {
         },
         "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
         "tags": _TEXTS,
+        "starttls": {"enum": ["", *STARTTLS], "default": ""},
+        "access": {"type": "object", "properties": {"allow": _TEXTS, "deny": _TEXTS}},
+        "limits": {"type": "object"},
+        "checks": {"type": "object", "description": "as APISIX's upstreams have them"},
     },
     "$defs": {"target": _TARGET},
 }

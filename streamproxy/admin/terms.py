@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from attrs import frozen
 from twisted.web.server import Request
 
+from streamproxy.model import Fate, SessionPolicy
+
 from . import incoming
 from .respond import RefusedError
 
@@ -27,12 +29,14 @@ def _nobody(_: int) -> None:
 class Terms:
     """
     ``dry_run``: say what the write would do, and do nothing. ``confirm_within`` (seconds): it is taken back unless
-    somebody confirms it by then. ``written`` is told the revision of a write.
+    somebody confirms it by then. ``written`` is told the revision of a write. ``sessions`` is for those that it takes
+    the way from.
     """
 
     dry_run: bool = False
     confirm_within: float | None = None
     written: Callable[[int], None] = _nobody
+    sessions: SessionPolicy = SessionPolicy()
 
 
 TERMS: ContextVar[Terms] = ContextVar("streamproxy.admin.terms", default=Terms())  # noqa: B039 - frozen
@@ -40,21 +44,39 @@ TERMS: ContextVar[Terms] = ContextVar("streamproxy.admin.terms", default=Terms()
 
 
 def terms_of(request: Request) -> Terms:
-    """``?dry_run=true`` and ``?confirm_within=60s``. Raises :class:`RefusedError` (400)."""
+    """
+    ``?dry_run=true``, ``?confirm_within=60s`` and ``?sessions=drain&drain_time=60s``. Raises :class:`RefusedError`
+    (400).
+    """
     query = incoming.query(request)
     within = query.get("confirm_within", ("",))[-1]
 
     def written(revision: int) -> None:
         request.setHeader("X-Revision", str(revision))
 
-    return Terms(incoming.flag(query, "dry_run", False), _seconds(within) if within else None, written)
+    return Terms(
+        incoming.flag(query, "dry_run", False),
+        _seconds("confirm_within", within) if within else None,
+        written,
+        _policy(query),
+    )
 
 
-def _seconds(text: str) -> float:
+def _policy(query: incoming.Query) -> SessionPolicy:
+    word = query.get("sessions", (Fate.KEEP.value,))[-1]
+    if word not in {fate.value for fate in Fate}:
+        raise RefusedError(400, "bad_query", "sessions is keep, drain or close")
+    drain_time = query.get("drain_time", ("",))[-1]
+    if drain_time and word != Fate.DRAIN.value:
+        raise RefusedError(400, "bad_query", "drain_time goes with sessions=drain")
+    return SessionPolicy(Fate(word), _seconds("drain_time", drain_time) if drain_time else None)
+
+
+def _seconds(name: str, text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise RefusedError(400, "bad_query", "confirm_within is a time: 60s, 10m, 1h")
+        raise RefusedError(400, "bad_query", f"{name} is a time: 60s, 10m, 1h")
     seconds = float(match[1]) * _UNITS[match[2]]
     if not SHORTEST <= seconds <= LONGEST:
-        raise RefusedError(400, "bad_query", "confirm_within is from 1 second to 7 days")
+        raise RefusedError(400, "bad_query", f"{name} is from 1 second to 7 days")
     return seconds

@@ -80,6 +80,7 @@ class Writer:
                     expect=revision,
                     force=force,
                     confirm_within=terms.confirm_within,
+                    sessions=terms.sessions,
                 )
                 terms.written(outcome.revision)
                 return outcome

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from ..model import Node
 from .health import Health
+from .queue import Queue
 
 # After so many seconds a connect time that was measured counts e times less.
 DECAY = 10.0
@@ -91,11 +92,12 @@ class Candidate:
 class Members:
     """
     Those of one upstream. ``changes`` counts how often one became usable or ceased to be. ``checked``: somebody asks
-    them.
+    them. ``queue`` is where sessions wait while all are full.
     """
 
     changes: int = 0
     checked: bool = False
+    queue: Queue = field(factory=Queue, init=False, eq=False)
     _members: dict[MemberKey, Member] = field(factory=dict, init=False)
 
     def of(self, node: Node) -> Member:

@@ -84,17 +84,19 @@ class Pool:
 
     # Choosing
 
-    def pick(self, exclude: Collection[Node] = (), key: str = "") -> Node | None:
+    def pick(self, exclude: Collection[Node] = (), key: str = "", most: int | None = None) -> Node | None:
         """
         The node for the next session, or for the next try of one that has tried ``exclude``. ``key`` is what a
-        ``chash`` upstream hashes. Unhealthy nodes are passed over unless all are, full ones always.
+        ``chash`` upstream hashes. Unhealthy nodes are passed over unless all are, full ones always; ``most`` sessions
+        fill a node where the upstream itself does not say.
         """
         if self._first_used is not None:
             self.use()
         if self._seen != self.members.changes:
             self._look_again()
         now = self._means.seconds()
-        most = self.upstream.max_sessions
+        if self.upstream.max_sessions is not None:
+            most = self.upstream.max_sessions
         wary = self._filter
 
         def free(candidate: Candidate) -> bool:
@@ -112,6 +114,14 @@ class Pool:
                     chosen.member.retry_at = now + REPRIEVE
                 return chosen.node
         return None
+
+    def is_full(self, exclude: Collection[Node] = (), most: int | None = None) -> bool:
+        """Is there a node that would do but for the sessions it has?"""
+        if self.upstream.max_sessions is not None:
+            most = self.upstream.max_sessions
+        return most is not None and any(
+            each.member.sessions >= most for each in self._candidates if each.node not in exclude
+        )
 
     def use(self) -> None:
         """Sessions come here: whoever wants to know is told, once."""
@@ -153,6 +163,8 @@ class Pool:
         member = self._members.get(node)
         if member is not None:
             member.sessions -= 1
+        if self.members.queue:
+            self.members.queue.advance()
 
     def report(self, node: Node, report: Report, now: float, elapsed: float | None = None) -> None:
         """
@@ -201,6 +213,8 @@ class Pool:
         if after.usable:
             member.recovered_at = now
             self._means.log("info", f"{node.label} of {self.upstream.id} is healthy again")
+            if self.members.queue:
+                self.members.queue.advance()
         else:
             member.retry_at = now + REPRIEVE
             self._means.log("warn", f"{node.label} of {self.upstream.id} is unhealthy")

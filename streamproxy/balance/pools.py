@@ -115,6 +115,7 @@ class Pools:
         entry = self._entries.get(upstream_id)
         if entry is not None and self.expander.nodes(entry.current.upstream) != entry.current.nodes:
             self._replace(entry, entry.current.upstream)
+            entry.members.queue.advance()
 
     def _replace(self, entry: _Entry, upstream: Upstream) -> None:
         entry.current = self._pool(upstream, entry.members)

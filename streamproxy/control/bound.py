@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from functools import partial
 
 from attrs import asdict
 
-from ..model import Ended, Ending, Limits, ListenerState, ListenerStatus, Transport
+from ..model import Ended, Ending, ListenerState, ListenerStatus, Transport
+from ..relay.bandwidth import Meter, meters
 from ..relay.engine import Engine
 from ..relay.factory import StreamProxyFactory
+from ..relay.limits import Door
 from ..relay.serving import Serving
 from ..relay.udp import DatagramProxy
 from ..relay.udp_router import ServingRouter
@@ -38,11 +41,19 @@ class BoundTcp:
 
     def __init__(self, engine: Engine, serving: Serving, sock: socket.socket) -> None:
         self._factory = StreamProxyFactory(engine, serving)
-        self._port = TcpPort(engine.hub, sock, self._factory.accept)
+        self._port = TcpPort(engine.hub, sock, self._factory.accept, engine.last_descriptor)
         self.port = self._port.port
+        self._engine = engine
+        self._lent: list[TcpPort] = []
 
     def start(self) -> None:
         self._port.start()
+
+    def lend(self, sock: socket.socket) -> TcpPort:
+        port = TcpPort(self._engine.hub, sock, self._factory.accept, self._engine.last_descriptor)
+        self._lent = [*(each for each in self._lent if not each.closed), port]
+        port.start()
+        return port
 
     @property
     def descriptor(self) -> int:
@@ -52,10 +63,11 @@ class BoundTcp:
         self._factory.serving = serving
 
     def close(self) -> None:
-        self._port.close()
+        for port in (self._port, *self._lent):
+            port.close()
 
     def cede(self) -> None:
-        self._port.close()
+        self.close()
 
     def status(self) -> ListenerStatus:
         factory = self._factory
@@ -84,6 +96,7 @@ class BoundUdp:
         self._engine = engine
         self._serving = serving
         self._ended: Counter[Ending] = Counter()
+        self._door = Door(engine)
         address = serving.listener.address
         self._proxy = DatagramProxy(
             engine.reactor,
@@ -95,13 +108,19 @@ class BoundUdp:
             began=self._began,
             ids=engine.table.next_id,
             now=engine.now,
-            limits=_datagram_limits(serving.limits),
+            limits=self._limits(serving),
+            open_socket=engine.open_socket,
+            proxy_in=serving.listener.proxy_in,
         )
         self.port = self._proxy.address.port
         engine.table.house(self._proxy)
 
     def start(self) -> None:
         self._proxy.start()
+
+    def lend(self, sock: socket.socket) -> None:
+        # Its clients' next datagrams would belong to sessions here, and to others when its own process is back.
+        sock.close()
 
     @property
     def descriptor(self) -> int:
@@ -110,7 +129,8 @@ class BoundUdp:
     def swap(self, serving: Serving) -> None:
         self._serving = serving
         self._proxy.router = ServingRouter(self._engine, serving)
-        self._proxy.limits = _datagram_limits(serving.limits)
+        self._proxy.proxy_in = serving.listener.proxy_in
+        self._proxy.limits = self._limits(serving)
 
     def close(self) -> None:
         # A datagram session has nothing to lose but its node: its client, if it goes on, finds nobody listening.
@@ -153,6 +173,16 @@ class BoundUdp:
         self._ended[ended.ending] += 1
         self._engine.table.ended(ended)
 
+    def _limits(self, serving: Serving) -> DatagramLimits:
+        limits = serving.limits
+        return DatagramLimits(
+            limits.max_udp_sessions,
+            limits.max_sessions_per_client,
+            limits.udp_idle_timeout,
+            limits.max_duration,
+            partial(self._door.refuses_datagrams, serving),
+            partial(self._meters, serving),
+        )
 
-def _datagram_limits(limits: Limits) -> DatagramLimits:
-    return DatagramLimits(limits.max_udp_sessions, limits.max_sessions_per_client, limits.udp_idle_timeout)
+    def _meters(self, serving: Serving, client: str) -> tuple[Meter, Meter] | None:
+        return meters(serving.limits, self._door.crowd(serving), client, self._engine.reactor.seconds())

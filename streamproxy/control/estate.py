@@ -53,8 +53,6 @@ def sockets(message: Message) -> list[Passed]:
     descriptors = list(message.descriptors)
     try:
         entries = message.body.get("sockets", [])
-        if len(entries) != len(descriptors):
-            raise WireError("descriptors and their description do not fit")
         for entry in entries:
             address = ListenAddress(Transport(entry["transport"]), str(entry["interface"]), int(entry["port"]))
             sock = adopted(descriptors.pop(0))
@@ -63,9 +61,11 @@ def sockets(message: Message) -> list[Passed]:
         Message({}, tuple(descriptors)).discard()
         for passed in found:
             passed.socket.close()
-        if isinstance(error, (KeyError, TypeError, ValueError)):
+        if isinstance(error, (KeyError, TypeError, ValueError, IndexError)):
             raise WireError("sockets without a description") from error
         raise
+    # Nobody said what these are.
+    Message({}, tuple(descriptors)).discard()
     return found
 
 

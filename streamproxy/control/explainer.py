@@ -25,7 +25,6 @@ from ..model import (
     Snapshot,
     UpstreamStatus,
 )
-from ..plugins.seam import Plugin
 from ..why import Source, Why, World, connection_of, explain_connection, explain_session, shaped
 from .configuration import LiveConfiguration
 
@@ -62,8 +61,10 @@ class Explainer:
         self._in_thread = in_thread
 
     @inlineCallbacks
-    def session(self, record: Ended | Ongoing) -> Generator[Deferred[Any], Any, Explained]:
-        """Why it goes where it does."""
+    def session(self, record: Ended | Ongoing | None) -> Generator[Deferred[Any], Any, Explained | None]:
+        """Why it goes where it does; nothing, where it is forgotten."""
+        if record is None:
+            return None
         snapshot, source = yield self._snapshot(record)
         why = yield self._decided(snapshot, partial(explain_session, self._world(snapshot, source), record))
         return _explained(why)

@@ -1,4 +1,4 @@
-"""The running process's side of an upgrade: it leaves its sockets to the next one, and goes on if that comes to nothing."""
+"""The running process's side of an upgrade: it leaves its sockets to the next one, or goes on if there is none."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ class Heir:
         try:
             return cls(wire.connect(path, PATIENCE))
         except OSError as error:
-            raise StoreError(f"{path}: no running process can be taken over there: {error.strerror or error}") from error
+            why = error.strerror or error
+            raise StoreError(f"{path}: no running process can be taken over there: {why}") from error
 
     def receive(self) -> None:
         """Ask. Raises ``StoreError``: nothing was taken over, and the other process goes on."""

@@ -55,7 +55,7 @@ class History:
             else:
                 if found:
                     continue
-            raise UnknownRevision(low, wanted)
+            raise UnknownRevision(low, wanted) if low else UnknownRevision(1, wanted + 1)
         pairs = net(reversed(revisions))
         return pairs if first <= last else tuple((after, before) for before, after in pairs)
 

@@ -51,16 +51,22 @@ class Inherited:
                 return passed.socket
         return None
 
+    def discard(self, address: ListenAddress) -> None:
+        """Nobody will want those of this address."""
+        for passed in tuple(self._waiting):
+            if passed.address == address and not passed.lasting:
+                self._waiting.remove(passed)
+                passed.socket.close()
+
     @property
     def lasting(self) -> tuple[Passed, ...]:
         return tuple(passed for passed in self._waiting if passed.lasting)
 
-    def close(self) -> None:
-        """Nobody will want those that do not last."""
-        for passed in tuple(self._waiting):
-            if not passed.lasting:
-                self._waiting.remove(passed)
-                passed.socket.close()
+    def rest(self) -> list[Passed]:
+        """Those that nobody has taken, and that do not last; they are the caller's."""
+        rest = [passed for passed in self._waiting if not passed.lasting]
+        self._waiting[:] = self.lasting
+        return rest
 
 
 def _both_families(address: ListenAddress) -> ListenAddress | None:

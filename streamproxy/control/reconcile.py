@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,6 +22,12 @@ RETRY_FIRST = 1.0
 RETRY_LAST = 30.0
 
 
+class Lent(Protocol):
+    """What accepts for somebody else."""
+
+    def close(self) -> None: ...
+
+
 class BoundPort(Protocol):
     """A listener that is bound."""
 
@@ -34,6 +41,13 @@ class BoundPort(Protocol):
 
     def start(self) -> None:
         """Take what comes."""
+        ...
+
+    def lend(self, sock: socket.socket) -> Lent | None:
+        """
+        Accept from another socket of the same address as well, until what is answered is closed. It belongs to the
+        listener from now on, which ends it with itself. ``None``: it does not.
+        """
         ...
 
     def swap(self, serving: Serving) -> None:
@@ -76,6 +90,8 @@ class Reconciler:
 
     engine: Engine
     bind: Binder
+    changed: Callable[[], None] = field(default=lambda: None, init=False)
+    """Is called when a listener is bound that could not be at first."""
     _slots: dict[ListenAddress, _Slot] = field(factory=dict, init=False)
     _tables: dict[str, tuple[Routing, Table]] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
@@ -113,7 +129,22 @@ class Reconciler:
         for address in tuple(self._slots):
             self._unbind(address)
 
-    # When another process takes over
+    # Several processes
+
+    def lend(self, address: ListenAddress, sock: socket.socket) -> Lent | None:
+        """Have the listener of the address accept from ``sock``, too."""
+        slot = self._slots.get(address)
+        if slot is None or slot.bound is None:
+            sock.close()
+            return None
+        return slot.bound.lend(sock)
+
+    def retry(self) -> None:
+        """Try at once what could not be bound."""
+        for slot in tuple(self._slots.values()):
+            if slot.retry is not None:
+                slot.retry.cancel()
+                self._try_bind(slot)
 
     def held(self) -> tuple[Held, ...]:
         """The sockets of everything that is bound."""
@@ -163,6 +194,8 @@ class Reconciler:
             )
             slot.delay = min(slot.delay * 2, RETRY_LAST)
         else:
+            if slot.error:
+                self.changed()
             slot.error = ""
             slot.delay = RETRY_FIRST
             self._log.info("{address} listens for {owner}", address=str(listener.address), owner=listener.owner)

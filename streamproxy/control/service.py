@@ -6,9 +6,11 @@ import signal
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
+from itertools import chain
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
@@ -24,11 +26,13 @@ from ..model import (
     Ended,
     Ending,
     Json,
+    ListenerState,
     ListenerStatus,
     NameStatus,
     Ongoing,
     UpstreamStatus,
 )
+from ..observe.sessions import RECENT
 from ..relay.engine import Engine
 from .certificates import CertificateKeeper
 from .configuration import LiveConfiguration
@@ -40,9 +44,14 @@ from .reconcile import Reconciler
 from .sockets import Sockets
 from .systemd import Notifier
 from .users import users_of
+from .workers import STOP_GRACE, Workforce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+# What of the file is in force after a restart, or an upgrade.
+_FIXED = ("admin", "store", "access_log", "metrics", "control", "status", "resolver", "standalone", "workers")
 
 
 class Opened(Protocol):
@@ -53,11 +62,30 @@ class Opened(Protocol):
     def stop(self) -> None: ...
 
 
+@frozen
+class Own:
+    """What one process listens on, whatever others do."""
+
+    _reconciler: Reconciler
+    _keeper: CertificateKeeper
+
+    def listeners(self) -> tuple[ListenerStatus, ...]:
+        return self._reconciler.status()
+
+    def certificates(self) -> tuple[CertificateStatus, ...]:
+        return self._keeper.certificates()
+
+
+def _end(record: Ended) -> float:
+    return record.started + record.duration
+
+
 class ProxyService(Service):
     """
     One proxy process. ``reread`` loads the configuration file anew (raises ``InvalidConfiguration``); ``attachments``
     are started after the listeners and stopped in the reverse order. ``sockets`` is where the listeners' come from:
     they are held as long as another process, whose ``heir`` this is, serves on them. ``notifier`` tells systemd.
+    ``workforce`` are further processes that serve, of which this may be one itself (``is_worker``).
     """
 
     _log = Logger()
@@ -76,6 +104,9 @@ class ProxyService(Service):
         sockets: Sockets,
         notifier: Notifier,
         heir: Heir | None = None,
+        workforce: Workforce | None = None,
+        *,
+        is_worker: bool = False,
     ) -> None:
         self._reactor = reactor
         self._engine = engine
@@ -89,6 +120,8 @@ class ProxyService(Service):
         self._sockets = sockets
         self._notifier = notifier
         self._heir = heir
+        self._workforce = workforce
+        self._is_worker = is_worker
         self._started = False
         self._applied = False
         self._failed = False
@@ -135,6 +168,10 @@ class ProxyService(Service):
         self._reconciler.close()
         seconds = self._config.limits.shutdown_timeout
         drained = self._drain.wait(self._open_sessions, seconds, Ending.SHUTDOWN, "the proxy stops")
+        if self._workforce is not None:
+            self._workforce.dismiss(ceded=False)
+            finished = self._workforce.finished(seconds + STOP_GRACE)
+            drained.addCallback(lambda _: finished)
         return drained.addCallback(self._close)
 
     # Inside
@@ -156,7 +193,9 @@ class ProxyService(Service):
         self._sockets.held = False
         self._reconciler.start()
         self._open()
-        self._sockets.inherited.close()
+        # Where there were more processes, they had sockets of the same addresses.
+        for passed in self._sockets.inherited.rest():
+            self._reconciler.lend(passed.address, passed.socket)
 
     def _open(self) -> None:
         for attachment in self._attachments:
@@ -167,6 +206,8 @@ class ProxyService(Service):
 
     def _greet(self) -> None:
         """Say what there is. twist logs JSON to its standard output, twistd -n text: there the greeting is at home."""
+        if self._is_worker:
+            return
         stream = sys.__stdout__ if self._privileged else sys.__stderr__
         if stream is not None and self._applied:
             lines = greeting(self._config, self.listeners(), self._configuration.snapshot, self.credentials)
@@ -195,6 +236,8 @@ class ProxyService(Service):
         self._notifier.reloading()
         self._reload()
         self._notifier.ready()
+        if self._workforce is not None:
+            self._workforce.tell("reload")
 
     def _reload(self) -> None:
         try:
@@ -207,7 +250,7 @@ class ProxyService(Service):
             return
         fixed = [
             name
-            for name in ("admin", "store", "access_log", "metrics", "control", "status", "resolver", "standalone")
+            for name in _FIXED
             if getattr(config, name) != getattr(self._config, name)
         ]
         if fixed:
@@ -231,7 +274,8 @@ class ProxyService(Service):
         """How it is, in a line for people."""
         listeners = self._reconciler.status()
         up = sum(each.state is ListenerState.LISTENING for each in listeners)
-        return f"{len(self._open_sessions())} sessions, {up} of {len(listeners)} listeners listen"
+        count = len(self._open_sessions()) + (0 if self._workforce is None else self._workforce.sessions())
+        return f"{count} sessions, {up} of {len(listeners)} listeners listen"
 
     def _close(self, _: None) -> Deferred[None]:
         for attachment in reversed(self._attachments):
@@ -242,28 +286,42 @@ class ProxyService(Service):
     # What the APIs see of what runs
 
     def listeners(self) -> tuple[ListenerStatus, ...]:
-        return self._reconciler.status()
+        own = self._reconciler.status()
+        return own if self._workforce is None else self._workforce.merged(own)
+
+    @property
+    def own(self) -> Own:
+        """The same of this process alone."""
+        return Own(self._reconciler, self._keeper)
+
+    def refresh(self) -> Deferred[None]:
+        return succeed(None) if self._workforce is None else self._workforce.refresh()
 
     def upstreams(self) -> tuple[UpstreamStatus, ...]:
         return self._engine.pools.status(users_of(self._configuration.snapshot))
 
     def sessions(self) -> int:
-        return len(self._engine.table)
+        return len(self._engine.table) + (0 if self._workforce is None else self._workforce.sessions())
 
     def live(self) -> Iterator[Ongoing]:
-        return (session.ongoing() for session in self._engine.table.everybody())
+        own = (session.ongoing() for session in self._engine.table.everybody())
+        return own if self._workforce is None else chain(own, self._workforce.live())
 
     def session(self, session_id: str) -> Ongoing | Ended | None:
         live = self._engine.table.shown(session_id)
         if live is not None:
             return live.ongoing()
-        return next((record for record in self._engine.table.recent if record.id == session_id), None)
+        known: Iterable[Ongoing | Ended] = self._engine.table.recent
+        if self._workforce is not None:
+            known = chain(known, self._workforce.live(), self._workforce.recent())
+        return next((record for record in known if record.id == session_id), None)
 
     def kill(self, session_id: str, detail: str) -> bool:
         live = self._engine.table.shown(session_id)
         if live is not None:
             live.kill(Ending.KILLED, detail)
-        return live is not None
+            return True
+        return self._workforce is not None and self._workforce.kill(session_id, detail)
 
     def watch(self, watcher: SessionWatcher) -> Callable[[], None]:
         table = self._engine.table
@@ -271,15 +329,16 @@ class ProxyService(Service):
         return lambda: table.unwatch(watcher)
 
     def why(self, session_id: str) -> Deferred[Explained | None]:
-        record = self.session(session_id)
-        explained: Deferred[Explained | None] = succeed(None)
-        return explained if record is None else explained.addCallback(lambda _: self._explainer.session(record))
+        return self._explainer.session(self.session(session_id))
 
     def explain(self, question: Json) -> Deferred[Explained]:
         return self._explainer.question(question)
 
     def recent(self) -> Sequence[Ended]:
-        return self._engine.table.latest()
+        own = self._engine.table.latest()
+        if self._workforce is None:
+            return own
+        return sorted((*own, *self._workforce.recent()), key=_end)[-RECENT:]
 
     def certificates(self) -> tuple[CertificateStatus, ...]:
         return self._keeper.certificates()

@@ -17,6 +17,7 @@ from .httpport import HttpPort
 from .reconcile import Reconciler
 from .sockets import Sockets
 from .systemd import Notifier
+from .workers import Workforce
 
 # How long (seconds) callers of the Admin API have to say what they want changed. Who has not by then starts anew.
 HUSH_TIMEOUT = 5.0
@@ -38,6 +39,7 @@ class Succession:
     notifier: Notifier
     servers: Sequence[HttpPort]
     forgetful: bool
+    workforce: Workforce | None = None
     _timer: IDelayedCall | None = field(default=None, init=False)
 
     def bequeath(self) -> Deferred[Estate]:
@@ -66,6 +68,8 @@ class Succession:
     def cede(self, heir: int) -> None:
         self._log.info("process {heir} has taken over; this one ends when its last session has", heir=heir)
         self.reconciler.cede()
+        if self.workforce is not None:
+            self.workforce.dismiss(ceded=True)
         for server in self.servers:
             server.stop()
         self.notifier.ceded(heir)
@@ -78,6 +82,8 @@ class Succession:
 
     def _estate(self, _: None) -> Estate:
         held = [*self.reconciler.held(), *self.sockets.lasting()]
+        if self.workforce is not None:
+            held += self.workforce.held()
         for server in self.servers:
             held += server.held()
         return Estate(tuple(held), self.configuration.stored if self.forgetful else None)

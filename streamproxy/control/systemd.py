@@ -40,7 +40,7 @@ def _taken_by_twisted() -> list[Passed]:
     # endpoints; somebody may have imported those before us.
     from twisted.internet.endpoints import _SystemdParser
 
-    return _sockets(_SystemdParser._sddaemon.inheritedDescriptors())
+    return _sockets(_SystemdParser._sddaemon.inheritedDescriptors())  # noqa: SLF001 - nobody else has them
 
 
 def _sockets(descriptors: Iterable[int]) -> list[Passed]:

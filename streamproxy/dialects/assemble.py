@@ -35,7 +35,7 @@ from .listeners import LISTENERS, ListenerDocument, canonical_listener, decode_l
 from .memo import Memo
 from .part import DocumentProblem, Part
 
-__all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "Vault", "assemble", "canonical", "sealed"]
+__all__ = ["KINDS", "Assembled", "DocumentProblem", "Kind", "Vault", "adopt", "assemble", "canonical", "sealed"]
 
 DEFAULT_LIMITS: Final = Limits()
 EVERYBODY: Final = Access()
@@ -205,6 +205,13 @@ def _memo(vault: _Same, plugins: _Same) -> Memo[Document, Found]:
     return Memo(lambda document: _decode(document, means))
 
 
+def adopt(documents: Iterable[tuple[Document, Document]], vault: Vault, plugins: Mapping[str, Plugin]) -> None:
+    """Of each pair the first asks for what the second does: what the second was decoded to is true of the first."""
+    decoded = _decoded(Means(vault, plugins))
+    for document, like in documents:
+        decoded.adopt(document, like)
+
+
 @define
 class _Sorted:
     """What documents ask for, by what it is, with the revisions that decide who comes first."""
@@ -219,10 +226,10 @@ class _Sorted:
 
     def take(self, document: Document, decoded: Decoded) -> None:
         name = document.key.id
-        if isinstance(decoded, otoroshi.Exposure):
-            self.exposures.append((document.revision, decoded))
-        elif isinstance(decoded, apisix.StreamRoute):
+        if isinstance(decoded, apisix.StreamRoute):
             self.routes.append((document.created_revision, decoded))
+        elif isinstance(decoded, otoroshi.Exposure):
+            self.exposures.append((document.revision, decoded))
         elif isinstance(decoded, ListenerDocument):
             self.opened.append((document.revision, decoded))
         elif isinstance(decoded, apisix.Ssl):
@@ -301,12 +308,14 @@ def _sound(
     """The documents that ask for something; what is wrong with them and the others is added to ``problems``."""
     seen: set[Key] = set()
     for document in documents:
-        if document.key in seen:
-            problems.append(DocumentProblem(document.key, Problem("", "conflict", f"{document.key} is there twice")))
+        key = document.key
+        if key in seen:
+            problems.append(DocumentProblem(key, Problem("", "conflict", f"{key} is there twice")))
             continue
-        seen.add(document.key)
+        seen.add(key)
         decoded, found = decode(document)
-        problems += [DocumentProblem(document.key, problem) for problem in found]
+        if found:
+            problems += [DocumentProblem(document.key, problem) for problem in found]
         if decoded is not None:
             yield document, decoded
 

@@ -28,7 +28,7 @@ MOST_CHARACTERS: Final = 256
 MOST_LABELS: Final = 64
 
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-_TCP_ONLY = ("tls", "tls_passthrough", "proxy_protocol", "proxy_protocol_to_upstream")
+_TCP_ONLY = ("tls", "tls_passthrough")
 
 
 @frozen

@@ -21,13 +21,22 @@ class Memo(Generic[K, V]):
         self._known: dict[int, tuple[weakref.ref[K], V]] = {}
 
     def __call__(self, item: K) -> V:
-        identity = id(item)
-        known = self._known.get(identity)
+        known = self._known.get(id(item))
         if known is not None:
             return known[1]
         value = self._function(item)
-        self._known[identity] = (weakref.ref(item, lambda _: self._known.pop(identity, None)), value)
+        self._keep(item, value)
         return value
+
+    def adopt(self, item: K, like: K) -> None:
+        """For ``item`` the function would answer what it did for ``like``, where it was asked for that."""
+        known = self._known.get(id(like))
+        if known is not None:
+            self._keep(item, known[1])
+
+    def _keep(self, item: K, value: V) -> None:
+        identity = id(item)
+        self._known[identity] = (weakref.ref(item, lambda _: self._known.pop(identity, None)), value)
 
     def __len__(self) -> int:
         return len(self._known)

@@ -37,6 +37,7 @@ from .health import (
 from .listener import Listener, ProxyAccept
 from .name import NameStatus, is_service_name
 from .plugin import PluginUse
+from .policy import Fate, SessionPolicy
 from .route import Decision, Match, NamePattern, Network, Order, PatternKind, Route, Routing
 from .settings import Limits, ListenerLimits, Rate
 from .snapshot import Snapshot
@@ -90,6 +91,7 @@ __all__ = [
     "Ending",
     "FactKind",
     "Facts",
+    "Fate",
     "HashKey",
     "Json",
     "Key",
@@ -129,6 +131,7 @@ __all__ = [
     "STARTTLS",
     "Secret",
     "ServerPolicy",
+    "SessionPolicy",
     "Snapshot",
     "Standalone",
     "StaticListener",

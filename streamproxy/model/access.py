@@ -7,9 +7,12 @@ from attrs import frozen
 from .route import Network
 
 
-@frozen
+@frozen(cache_hash=True)
 class Access:
-    """Clients in ``deny`` may not; where there is an ``allow``, only those in it may."""
+    """
+    Clients in ``deny`` may not; where there is an ``allow``, only those in it may. The lists may be long, and what is
+    made of them is kept by this.
+    """
 
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()

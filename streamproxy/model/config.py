@@ -190,7 +190,7 @@ class Config:
     ``stream_plugins`` names the connection plugins there are (``None``: the default ones). Without ``stream_enabled``
     (APISIX's ``proxy_mode: http``) the Admin API takes no stream routes. The addresses in PROXY
     protocol headers are adopted from ``trusted_proxies`` only. Without ``health_checks`` no target is checked, whatever
-    its upstream says. ``access`` is about the clients of every listener.
+    its upstream says. ``access`` is about the clients of every listener. ``workers`` is how many processes serve.
     """
 
     path: str
@@ -213,6 +213,7 @@ class Config:
     resolver: ResolverSettings = ResolverSettings()
     health_checks: bool = True
     access: Access = Access()
+    workers: int = 1
 
     @property
     def documents_path(self) -> str | None:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class Key:
     """Names a document: ``dialect`` (``otoroshi``, ``apisix``), ``kind`` (``tcp-services``, ``upstreams``), ``id``."""
 

@@ -75,13 +75,14 @@ class Ended:
 class Phase(enum.Enum):
     """
     What a session is at: it waits for a PROXY protocol header, for the bytes that name its target, for its client's
-    handshake, for what plugins say, for a node; or it relays.
+    handshake, for what plugins say, for a node with room, for a connection to one; or it relays.
     """
 
     HEADER = "header"
     SNIFFING = "sniffing"
     HANDSHAKE = "handshake"
     PLUGINS = "plugins"
+    QUEUED = "queued"
     CONNECTING = "connecting"
     RELAYING = "relaying"
 

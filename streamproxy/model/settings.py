@@ -24,7 +24,8 @@ class Limits:
 
     ``sniff_timeout`` is for the bytes that name the target, ``connect_timeout`` for one connect, ``idle_timeout``
     without a byte either way, ``udp_idle_timeout`` the same for datagrams; ``max_duration`` is for a session as a
-    whole. ``shutdown_timeout`` is how long open sessions may go on after SIGTERM.
+    whole. ``shutdown_timeout`` is how long open sessions may go on after SIGTERM, ``drain_time`` within how long those
+    are ended that a change takes the way from, where it says so.
 
     ``max_sessions_per_node`` is for the nodes of upstreams that have no cap of their own. Where all are full,
     ``max_queue`` sessions may wait for one of an upstream's, each for ``queue_timeout``.
@@ -48,6 +49,7 @@ class Limits:
     max_queue: int = 0
     queue_timeout: float = 5.0
     shutdown_timeout: float = 10.0
+    drain_time: float = 30.0
 
 
 @frozen

@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from .metrics_ended import EndedSessions
 from .metrics_live import LiveCollector, Sources
+from .metrics_merge import Plain, merged
 
 APISIX_PREFIX: Final = "apisix_"
 """What the names of APISIX's metrics begin with, where nobody wants something else."""
@@ -40,6 +41,10 @@ class Scrape:
 
     def collect(self) -> Iterable[Metric]:
         return self.families
+
+    def plus(self, others: Iterable[Plain]) -> Scrape:
+        """With what other processes counted."""
+        return evolve(self, families=merged(self.families, others))
 
     def page(self, accept: str = "", *, compress: bool = False) -> Page:
         """In OpenMetrics where ``accept``, a header, asks for it, else in Prometheus' text format 0.0.4."""

@@ -17,7 +17,7 @@ from .sessions import Live
 Numbers = Mapping[tuple[str, ...], float]
 
 _ENDINGS: Final = frozenset(ending.value for ending in Ending)
-_OVER_LIMIT: Final = "over_limit:"
+_REFUSED: Final = "refused:"
 _PAUSED: Final = "accept_paused"
 _LISTENER: Final = ("listener", "transport")
 
@@ -103,8 +103,8 @@ def _listeners(sources: Sources) -> Iterator[Metric]:
         if address.transport is Transport.UDP:
             datagrams[label, "in"], datagrams[label, "out"] = status.datagrams_in, status.datagrams_out
         for name, count in status.ended:
-            if name.startswith(_OVER_LIMIT):
-                refused[label, transport, name.removeprefix(_OVER_LIMIT)] = count
+            if name.startswith(_REFUSED):
+                refused[label, transport, name.removeprefix(_REFUSED)] = count
             elif name == _PAUSED:
                 pauses[label, transport] = count
             elif name not in _ENDINGS and address.transport is Transport.UDP:

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from ..interfaces import SessionWatcher
-from ..model import Ended, Ending, ListenAddress, Ongoing
+from ..interfaces import LiveSession, SessionWatcher
+from ..model import Ended, Ending, ListenAddress
 
 # How many ended sessions are remembered.
 RECENT = 1000
 
 
-class Shown(Protocol):
-    """A session that goes on, as people see it: over TCP or of datagrams."""
+class Course(NamedTuple):
+    """The way a session takes, as far as it is known: names of a snapshot's, and the label of the node."""
 
-    def ongoing(self) -> Ongoing:
-        """What is known of it now."""
-        ...
+    listener: ListenAddress
+    route: str | None
+    upstream: str | None
+    node: str | None
 
-    def kill(self, ending: Ending, detail: str = "") -> None:
-        """End it now."""
+
+class Shown(LiveSession, Protocol):
+    """A session that goes on, over TCP or of datagrams."""
+
+    @property
+    def course(self) -> Course:
+        """Where it goes."""
         ...
 
 
@@ -58,9 +64,12 @@ class Live(Shown, Protocol):
 
 
 class Tally:
-    """Counts of one listener; they only grow, but for ``sessions``."""
+    """
+    Counts of one listener; they only grow, but for ``sessions``. ``refused`` are connections that became none, by the
+    limit they met.
+    """
 
-    __slots__ = ("accepted", "bytes_in", "bytes_out", "ended", "sessions")
+    __slots__ = ("_clients", "accepted", "bytes_in", "bytes_out", "ended", "refused", "sessions")
 
     def __init__(self) -> None:
         self.sessions = 0
@@ -68,6 +77,24 @@ class Tally:
         self.bytes_in = 0
         self.bytes_out = 0
         self.ended: Counter[Ending] = Counter()
+        self.refused: dict[str, int] = {}
+        self._clients: dict[str, int] = {}
+
+    def came(self, client: str) -> None:
+        """A session of this client address began."""
+        self._clients[client] = self._clients.get(client, 0) + 1
+
+    def left(self, client: str) -> None:
+        """It is over, or turned out to be somebody else's."""
+        left = self._clients[client] - 1
+        if left:
+            self._clients[client] = left
+        else:
+            del self._clients[client]
+
+    def of_client(self, client: str) -> int:
+        """How many sessions this client address has open here."""
+        return self._clients.get(client, 0)
 
 
 class SessionTable:
@@ -115,19 +142,13 @@ class SessionTable:
 
     def began(self, session: Shown) -> None:
         """A session that the table does not hold began."""
-        if not self.watchers:
-            return
-        ongoing = session.ongoing()
         for watcher in self.watchers:
-            watcher.opened(ongoing)
+            watcher.opened(session)
 
     def routed(self, session: Shown) -> None:
         """A session has its node."""
-        if not self.watchers:
-            return
-        ongoing = session.ongoing()
         for watcher in self.watchers:
-            watcher.routed(ongoing)
+            watcher.routed(session)
 
     def observe(self, listener: Callable[[Ended], None]) -> None:
         """From now on, tell ``listener`` of each ended session."""

@@ -10,15 +10,15 @@ from ..sniff.proxywrite import encode_proxy_v1, encode_proxy_v2
 def proxy_header(version: int, facts: Facts, session_id: str) -> bytes:
     """
     Version 1 or 2 of who the session is from, as ``facts`` has it; version 2 with the name the client asked for, the
-    protocol agreed on, the client's certificate and the session's id as TLVs.
+    protocol agreed on, the client's certificate and the session's id as TLVs. Datagrams have no version 1.
     """
-    if version == 1:
+    if version == 1 and facts.listener.transport is Transport.TCP:
         return encode_proxy_v1(facts.peer, facts.local)
     return encode_proxy_v2(facts.peer, facts.local, transport=facts.listener.transport, tlvs=_tlvs(facts, session_id))
 
 
 def _tlvs(facts: Facts, session_id: str) -> list[Tlv]:
-    tlvs = [Tlv(TlvType.UNIQUE_ID, session_id.encode())]
+    tlvs = [Tlv(TlvType.UNIQUE_ID, session_id.encode())] if session_id else []
     if facts.listener.transport is Transport.UDP:
         return tlvs
     handshake = facts.handshake

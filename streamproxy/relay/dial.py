@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from ..model import Ending, Node
 from .deadlines import Deadlines
+from .descriptors import EXHAUSTED, OpenSocket
 from .resolve import Resolver
 from .seams import Reactor
 
@@ -72,8 +73,14 @@ class Dial:
             self._trying = address
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
-                sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+                sock = self._dialler.open_socket(
+                    family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+                )
             except OSError as error:
+                if error.errno in EXHAUSTED:
+                    # Which is not the node's fault.
+                    self._fail(Ending.OVER_LIMIT, "no descriptor was left")
+                    return
                 self._note(error)
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -165,7 +172,8 @@ class Dial:
 class Dialler:
     """Dials nodes for a whole process: the resolver and the connect deadlines are shared."""
 
-    def __init__(self, reactor: Reactor, resolver: Resolver) -> None:
+    def __init__(self, reactor: Reactor, resolver: Resolver, open_socket: OpenSocket = socket.socket) -> None:
+        self.open_socket = open_socket
         self._reactor = reactor
         self._resolver = resolver
         self._deadlines: dict[float, Deadlines[Dial]] = {}

@@ -17,10 +17,13 @@ from ..observe.throttle import Throttle
 from ..plugins import Host, Plugin
 from ..tls import Contexts
 from .deadlines import Deadlines
+from .descriptors import last_descriptor, opener
 from .dial import Dialler
 from .dns.expansion import Expansion
 from .gates import Gates
 from .hub import hub_over
+from .limits import Crowd, Refusals
+from .missing import Missing
 from .resolve import Resolver
 from .seams import Reactor
 from .splice import pipes_here
@@ -28,7 +31,7 @@ from .target_ask import TargetAsk
 from .target_tls import TargetHandshake
 
 if TYPE_CHECKING:
-    from ..model import Limits
+    from .reach import Reach
     from .session import Session
     from .termination import Terminator
 
@@ -87,7 +90,9 @@ class Engine:
         self.resolver = resolver
         self.hub = hub_over(reactor)
         self.pipes = pipes_here()
-        self.dialler = Dialler(self.hub, resolver)
+        self.last_descriptor = last_descriptor()
+        self.open_socket = opener(self.last_descriptor)
+        self.dialler = Dialler(self.hub, resolver, self.open_socket)
         self.table = table
         self.pools = Pools(Means(seconds=reactor.seconds)) if pools is None else pools
         self.expansion = self.pools.expander = Expansion(resolver, reactor, self.pools.renew)
@@ -99,32 +104,19 @@ class Engine:
         host = Host(reactor, now, random.random, self._metadata, talk, registry or CollectorRegistry())
         self.gates = Gates(plugins, host)
         self.max_sessions = default_max_sessions()
+        self.crowd = Crowd()
+        self.missing = Missing()
+        self.refusals = Refusals(reactor.seconds)
         self._sniff: dict[float, Deadlines[Session]] = {}
         self._idle: dict[float, Deadlines[Session]] = {}
         self._handshake: dict[float, Deadlines[Session]] = {}
         self._target: dict[float, Deadlines[TargetHandshake]] = {}
         self._ask: dict[float, Deadlines[TargetAsk]] = {}
-
-    def admits(self, client: str, limits: Limits) -> str:
-        """May this client open one more session? Empty if so, else the limit it met."""
-        most = self.max_sessions if limits.max_sessions is None else limits.max_sessions
-        if len(self.table) >= most:
-            return "max_sessions"
-        per_client = limits.max_sessions_per_client
-        if per_client is not None and self.table.of_client(client) >= per_client:
-            return "max_sessions_per_client"
-        return ""
+        self._duration: dict[float, Deadlines[Session]] = {}
+        self._queued: dict[float, Deadlines[Reach]] = {}
 
     def _metadata(self, plugin: str) -> Mapping[str, Any]:
         return self.plugin_metadata.get(plugin, {})
-
-    def readmits(self, session: Session, direct: str, client: str, limits: Limits) -> str:
-        """A session from ``direct`` turned out to be ``client``'s. Empty if it may have one more, else the limit."""
-        self.table.moved(session, direct, client)
-        per_client = limits.max_sessions_per_client
-        if per_client is not None and self.table.of_client(client) > per_client:
-            return "max_sessions_per_client"
-        return ""
 
     def sniff_deadline(self, seconds: float) -> Deadlines[Session]:
         """The deadlines of sessions that wait ``seconds`` for their client's first bytes."""
@@ -167,12 +159,33 @@ class Engine:
             queue = self._idle[seconds] = Deadlines(self.reactor, seconds / IDLE_LOOKS, Session.idle_look)
         return queue
 
+    def duration_watch(self, seconds: float) -> Deadlines[Session]:
+        """The ends of sessions that may last ``seconds``."""
+        queue = self._duration.get(seconds)
+        if queue is None:
+            from .session import Session
+
+            queue = self._duration[seconds] = Deadlines(self.reactor, seconds, Session.outlived)
+        return queue
+
+    def queue_deadline(self, seconds: float) -> Deadlines[Reach]:
+        """The deadlines of sessions that wait ``seconds`` for a node with room."""
+        queue = self._queued.get(seconds)
+        if queue is None:
+            from .reach import Reach
+
+            queue = self._queued[seconds] = Deadlines(self.reactor, seconds, Reach.waited_in_vain)
+        return queue
+
     def rest(self) -> None:
         """Leave no timer behind that waits for nothing."""
-        for queue in (*self._sniff.values(), *self._idle.values(), *self._handshake.values()):
+        of_sessions = (self._sniff, self._idle, self._handshake, self._duration)
+        for queue in (each for queues in of_sessions for each in queues.values()):
             queue.rest()
         for handshakes in self._target.values():
             handshakes.rest()
         for asks in self._ask.values():
             asks.rest()
+        for waiting in self._queued.values():
+            waiting.rest()
         self.dialler.rest()

@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from ..interfaces import Leg
 from ..model import Address, TlsMode
-from ..observe.sessions import Tally
 from .departure import reset
+from .limits import Door
 from .session import Session
 from .socket_leg import SocketLeg
 from .tls_leg import TlsLeg
@@ -20,6 +20,7 @@ from .transport_leg import TransportLeg
 
 if TYPE_CHECKING:
     from ..model import Ending
+    from ..observe.sessions import Tally
     from .engine import Engine
     from .serving import Serving
 
@@ -36,15 +37,18 @@ class StreamProxyFactory:
     def __init__(self, engine: Engine, serving: Serving) -> None:
         self.engine = engine
         self.serving = serving
-        self.tally = Tally()
-        self.refused: dict[str, int] = {}
+        self.door = Door(engine)
+
+    @property
+    def tally(self) -> Tally:
+        return self.door.tally
 
     # From a port of our own
 
     def accept(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         """Take on an accepted, non-blocking TCP socket and the address ``accept`` gave for it."""
         host = _plain_host(peer[0])
-        if not self._admit(host):
+        if self.door.refuses(host, self.serving):
             reset(sock)
             return
         leg = self._leg(sock)
@@ -66,7 +70,7 @@ class StreamProxyFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         host = getattr(addr, "host", "")
-        return Arrival(self) if self._admit(_plain_host(host)) else None
+        return None if self.door.refuses(_plain_host(host), self.serving) else Arrival(self)
 
     def arrived(self, transport: Any, arrival: Arrival) -> None:
         """
@@ -92,19 +96,13 @@ class StreamProxyFactory:
             return TlsLeg(self.engine.hub, sock, strict=False)
         return SocketLeg(self.engine.hub, sock)
 
-    def _admit(self, client: str) -> bool:
-        met = self.engine.admits(client, self.serving.limits)
-        if met:
-            self.refused[met] = self.refused.get(met, 0) + 1
-        return not met
-
     def _begin(self, leg: Leg, peer: Address, local: Address) -> None:
-        Session(self.engine, self.serving, self.tally, leg, peer, local).begin()
+        Session(self.engine, self.serving, self.door, leg, peer, local).begin()
 
     def ended(self) -> tuple[tuple[str, int], ...]:
         """How the listener's sessions ended, and what was refused at the door."""
         counts: dict[str, int] = {ending.value: count for ending, count in sorted(self.tally.ended.items(), key=_value)}
-        counts.update({f"over_limit:{name}": count for name, count in sorted(self.refused.items())})
+        counts.update({f"refused:{name}": count for name, count in sorted(self.tally.refused.items())})
         return tuple(counts.items())
 
 

@@ -128,6 +128,20 @@ def claim_of(header: ProxyHeader, trusted: bool) -> Claim:
     return Claim(source, destination, tlvs, trusted and source is not None)
 
 
+def read_datagram(accept: ProxyAccept, sender: str, datagram: bytes) -> tuple[Claim | None, bytes] | None:
+    """
+    What the header of a datagram claims, and the datagram behind it (PROXY protocol version 2; there is no version 1 of
+    datagrams). ``None``: it should have one and has none.
+    """
+    trusted = trusts(accept.trusted, sender)
+    if not accept.required and (not trusted or not datagram.startswith(V2_SIGNATURE)):
+        return None, datagram
+    verdict = sniff_proxy_header(datagram)
+    if not isinstance(verdict, Hit) or verdict.value.version != 2:
+        return None
+    return claim_of(verdict.value, trusted), datagram[verdict.consumed :]
+
+
 def _may_begin(window: bytes) -> bool:
     """Could this be the beginning of a header?"""
     return any(signature.startswith(window[: len(signature)]) for signature in (V1_SIGNATURE, V2_SIGNATURE))

@@ -19,6 +19,7 @@ from .tls_leg import TlsLeg
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from ..balance.queue import Queue
     from .dial import Dial
     from .engine import Engine
     from .introduction import Introduction
@@ -32,6 +33,10 @@ class Reached(Protocol):
         ...
 
     def unreached(self, ending: Ending, detail: str) -> None: ...
+
+    def queued(self) -> None:
+        """All nodes are full: one of the two above comes later."""
+        ...
 
 
 class Reach:
@@ -49,6 +54,7 @@ class Reach:
         "_limits",
         "_mode",
         "_pool",
+        "_queue",
         "_started",
         "_step",
         "_tried",
@@ -86,6 +92,12 @@ class Reach:
         self._who: Reached | None = None
         self.node: Node | None = None
         self.attempts = 0
+        self._queue: Queue | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Does it wait for a node with room?"""
+        return self._queue is not None
 
     @property
     def waiting(self) -> bool:
@@ -105,6 +117,7 @@ class Reach:
     def cancel(self) -> None:
         """Forget about it; nothing is told."""
         self._who = None
+        self._leave_queue()
         step, self._step = self._step, None
         if step is not None:
             step.cancel()
@@ -141,14 +154,16 @@ class Reach:
                 self._failure = (Ending.RESOLVE_FAILED, problem)
             self._next()
 
-    def _next(self) -> None:
-        """Try nodes until one is being waited for, one is reached, or none is left."""
+    def _next(self, first: Node | None = None) -> None:
+        """Try nodes, ``first`` before others, until one is being waited for, one is reached, or none is left."""
         timeout = self._connect_timeout
         self._choosing = True
         while self.attempts < self._pool.attempts and self._may_retry():
-            node = self._pool.pick(self._tried, self._key)
+            node, first = first or self._pick(), None
             if node is None:
-                break
+                self._choosing = False
+                self._find_no_room()
+                return
             self.node = node
             self._held = True
             self._pool.opened(node)
@@ -165,10 +180,64 @@ class Reach:
         self._choosing = False
         self._give_up()
 
+    def _pick(self) -> Node | None:
+        """A node, unless others were here before and wait for one."""
+        pool = self._pool
+        if pool.members.queue:
+            return None
+        return pool.pick(self._tried, self._key, self._limits.max_sessions_per_node)
+
     def _may_retry(self) -> bool:
+        if self._failure is not None and self._failure[0] is Ending.OVER_LIMIT:
+            return False
         if not self.attempts or not self._upstream.retry_timeout:
             return True
         return self._engine.reactor.seconds() - self._started < self._upstream.retry_timeout
+
+    # When all nodes are full
+
+    def _find_no_room(self) -> None:
+        pool, limits = self._pool, self._limits
+        queue = pool.members.queue
+        if not queue and not pool.is_full(self._tried, limits.max_sessions_per_node):
+            self._give_up()
+        elif len(queue) >= limits.max_queue:
+            full = f"every node of {self._upstream.id} has all the sessions it may have, and {len(queue)} wait"
+            self._failure = self._failure or (Ending.QUEUE_FULL, full)
+            self._give_up()
+        else:
+            queue.join(self)
+            self._queue = queue
+            self._engine.queue_deadline(limits.queue_timeout).add(self)
+            if self._who is not None:
+                self._who.queued()
+
+    def _leave_queue(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.leave(self)
+            self._engine.queue_deadline(self._limits.queue_timeout).remove(self)
+
+    def your_turn(self) -> bool:
+        """A node may have room now."""
+        # There may be others than when the waiting began.
+        self._pool = self._engine.pools.of(self._upstream)
+        node = self._pool.pick(self._tried, self._key, self._limits.max_sessions_per_node)
+        if node is None:
+            return False
+        self._leave_queue()
+        if not self.attempts:
+            # To have waited is not to have tried.
+            self._started = self._engine.reactor.seconds()
+        self._next(node)
+        return True
+
+    def waited_in_vain(self) -> None:
+        """No node had room in time."""
+        self._leave_queue()
+        why = f"no node of {self._upstream.id} had room within {self._limits.queue_timeout:g} s"
+        self._failure = self._failure or (Ending.QUEUE_TIMEOUT, why)
+        self._give_up()
 
     def _give_up(self) -> None:
         who, self._who = self._who, None
@@ -183,7 +252,8 @@ class Reach:
         """This node cannot be had: on to the next, unless whoever tries them is still at it."""
         self._step = None
         self._failure = (ending, detail)
-        self._reported(Report.TIMEOUT if ending is Ending.CONNECT_TIMEOUT else Report.TCP_FAILURE)
+        if ending is not Ending.OVER_LIMIT:
+            self._reported(Report.TIMEOUT if ending is Ending.CONNECT_TIMEOUT else Report.TCP_FAILURE)
         self._let_go()
         if not self._choosing:
             self._next()

@@ -6,10 +6,11 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count, zip_longest
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from ..model import NameStatus, ResolverSettings
 from .dns.answers import Directory, Found, NothingThere, ResolutionError
@@ -47,7 +48,10 @@ class _Untimed:
                 raise NothingThere(f"{host} has no address")
             return Found(addresses, SYSTEM_TTL)
 
-        return self.lookup(host).addCallback(found)
+        def failed(failure: Failure) -> NoReturn:
+            raise ResolutionError(f"{host} could not be resolved: {failure.getErrorMessage()}")
+
+        return self.lookup(host).addErrback(failed).addCallback(found)
 
     def services(self, name: str) -> Deferred[Found[tuple[Service, ...]]]:
         return fail(ResolutionError(f"{name}: there is nobody to ask for services"))
@@ -83,8 +87,7 @@ def _from(turn: int, addresses: list[str]) -> list[str]:
 class Resolver:
     """
     ``directory`` is asked, or a function that knows addresses. ``seconds`` is a monotonic clock and ``call_later`` its
-    timers, without which nothing is renewed before somebody asks. Answers are IP literals. ``valid`` overrides the TTL
-    of every answer.
+    timers, without which nothing is renewed before somebody asks. Answers are IP literals.
     """
 
     def __init__(
@@ -92,7 +95,6 @@ class Resolver:
         directory: Directory | Lookup,
         seconds: Callable[[], float],
         call_later: CallLater = no_timers,
-        valid: float | None = None,
     ) -> None:
         asked = directory if isinstance(directory, Directory) else _Untimed(directory)
 
@@ -100,8 +102,8 @@ class Resolver:
             return asked.addresses(host).addCallback(lambda found: Found(_Addresses(found.value), found.ttl))
 
         self._seconds = seconds
-        self._addresses = Cache(addresses, seconds, call_later, valid)
-        self._services = Cache(asked.services, seconds, call_later, valid)
+        self._addresses = Cache(addresses, seconds, call_later)
+        self._services = Cache(asked.services, seconds, call_later)
 
     def cached(self, host: str) -> tuple[str, ...] | None:
         """The addresses if nobody has to be asked, else ``None``. Literals are their own answer."""
@@ -183,7 +185,7 @@ def dns_resolver(
     )
     exchanges = Exchanges(reactor, lambda: secrets.randbelow(1 << 16))
     stub = Stub(exchanges, settings, surroundings, reactor)
-    return Resolver(stub, reactor.seconds, reactor.callLater, settings.valid)
+    return Resolver(stub, reactor.seconds, reactor.callLater)
 
 
 def system_lookup(reactor: Any) -> Lookup:

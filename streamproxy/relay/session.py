@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from ..balance.member import member_key
 from ..interfaces import Leg
 from ..model import (
     Address,
@@ -21,16 +22,19 @@ from ..model import (
     TlsMode,
     Upstream,
 )
+from ..observe.sessions import Course
 from ..rules.hashkey import hash_text
 from ..rules.variables import variable
 from ..sniff.opening import Opening
 from ..sniff.starttls import TARGET_FIRST
 from .announce import proxy_header
+from .bandwidth import Valve, meters
 from .checkpoint import Checkpoint
-from .early import Early
+from .early import WINDOW, Early
 from .engine import IDLE_LOOKS
 from .gates import Admission
 from .introduction import HostReading, Introduction, Reading
+from .limits import DENIED, Door
 from .meeting import Meeting
 from .proxied import Claim, HeaderReading
 from .pump import Pump
@@ -39,7 +43,7 @@ from .termination import Termination
 from .tls_leg import TlsLeg
 
 if TYPE_CHECKING:
-    from ..observe.sessions import Tally
+    from ..balance.member import MemberKey
     from .deadlines import Deadlines
     from .engine import Engine
     from .serving import Serving
@@ -60,6 +64,7 @@ class Session:
         "_client",
         "_connect_time",
         "_deadline",
+        "_door",
         "_early",
         "_engine",
         "_idle_timeout",
@@ -78,19 +83,18 @@ class Session:
         "_started",
         "_started_wall",
         "_still",
-        "_tally",
         "_upstream",
         "_via",
         "number",
     )
 
     def __init__(
-        self, engine: Engine, serving: Serving, tally: Tally, client: Leg, peer: Address, local: Address
+        self, engine: Engine, serving: Serving, door: Door, client: Leg, peer: Address, local: Address
     ) -> None:
         self.number = engine.table.next_number()
         self._engine = engine
         self._serving = serving
-        self._tally = tally
+        self._door = door
         self._client = client
         self._peer = peer
         self._local = local
@@ -120,10 +124,13 @@ class Session:
 
     def begin(self) -> None:
         """Take the client on."""
-        self._tally.sessions += 1
-        self._tally.accepted += 1
-        self._engine.table.opened(self, self._peer.host)
-        serving = self._serving
+        tally, host, serving = self._door.tally, self._peer.host, self._serving
+        tally.sessions += 1
+        tally.accepted += 1
+        tally.came(host)
+        self._engine.table.opened(self, host)
+        if serving.limits.max_duration is not None:
+            self._engine.duration_watch(serving.limits.max_duration).add(self)
         accept = serving.listener.proxy_in
         if accept is None:
             self._introduce()
@@ -142,9 +149,10 @@ class Session:
             self._via = direct
             if claim.destination is not None:
                 self._local = claim.destination
-            met = self._engine.readmits(self, direct.host, self._peer.host, self._serving.limits)
+            self._engine.table.moved(self, direct.host, self._peer.host)
+            met = self._door.readmits(direct.host, self._peer.host, self._serving)
             if met:
-                self._end(Ending.OVER_LIMIT, met)
+                self._end(Ending.DENIED if met == DENIED else Ending.OVER_LIMIT, met)
                 return
         self._introduce()
 
@@ -249,6 +257,17 @@ class Session:
         """What was relayed from the target to the client so far."""
         return self._pump.to_client.moved if self._pump is not None else 0
 
+    @property
+    def course(self) -> Course:
+        """Where it is and where it leads."""
+        reach, route, upstream = self._reach, self._route, self._upstream
+        return Course(
+            self._serving.listener.address,
+            None if route is None else route.id,
+            None if upstream is None else upstream.id,
+            None if reach is None or reach.node is None else reach.node.label,
+        )
+
     def ongoing(self) -> Ongoing:
         """What is known of it now: made when somebody asks, so that it costs nothing when nobody does."""
         serving, reach, route, engine, admission = (
@@ -281,7 +300,7 @@ class Session:
         if self._pump is not None:
             return Phase.RELAYING
         if self._reach is not None:
-            return Phase.CONNECTING
+            return Phase.QUEUED if self._reach.is_queued else Phase.CONNECTING
         if self._checkpoint is not None:
             return Phase.PLUGINS
         if isinstance(self._reading, HeaderReading):
@@ -345,6 +364,22 @@ class Session:
             # Watch the client meanwhile: it may hang up.
             self._early.listen()
 
+    def queued(self) -> None:
+        """All nodes are full, and it waits for one."""
+        if self._meeting is None:
+            self._early.changed = self._heard_in_queue
+            self._early.listen()
+            self._heard_in_queue()
+
+    def _heard_in_queue(self) -> None:
+        early, reach = self._early, self._reach
+        if reach is None or not reach.is_queued:
+            early.changed = None
+        elif early.ended and not (early.window and self._client.can_half_close):
+            self._end(Ending.CLIENT_GONE, "the client closed while it waited for a node")
+        if len(early.window) >= WINDOW:
+            self._client.pause()
+
     def unreached(self, ending: Ending, detail: str) -> None:
         self._end(ending, detail)
 
@@ -356,7 +391,10 @@ class Session:
             self._meeting.begin(self._engine.terminator, leg, beyond, None if node is None else node.tls)
             return
         self._connect_time = self._engine.reactor.seconds() - self._started - (self._opening_time or 0.0)
-        pump = self._pump = Pump(self._client, leg, self._pumped, self._engine.pipes)
+        client: Leg = self._client
+        if self._serving.is_metered:
+            client, leg = self._metered(client, leg, len(beyond))
+        pump = self._pump = Pump(client, leg, self._pumped, self._engine.pipes)
         self._engine.idle_watch(self._idle_timeout).add(self)
         leg.start()
         self._early.listen()
@@ -368,6 +406,18 @@ class Session:
             pump.to_target.ended()
         if self._engine.table.watchers and not self._over:
             self._engine.table.routed(self)
+
+    def _metered(self, client: Leg, target: Leg, beyond: int) -> tuple[Leg, Leg]:
+        """Both legs, as fast as they may be; ``beyond`` bytes from the target are to be relayed already."""
+        reactor, serving = self._engine.reactor, self._serving
+        now = reactor.seconds()
+        found = meters(serving.limits, self._door.crowd(serving), self._peer.host, now)
+        if found is None:
+            return client, target
+        inwards, outwards = found
+        inwards.book(len(self._early.window), now)
+        outwards.book(beyond, now)
+        return Valve(reactor, client, inwards), Valve(reactor, target, outwards)
 
     def met(self, leg: Leg, introduction: Introduction) -> None:
         """Both sides speak TLS with us."""
@@ -393,6 +443,17 @@ class Session:
             pump.stop(Ending.IDLE_TIMEOUT, f"nothing moved for {self._idle_timeout:g} s")
         else:
             self._engine.idle_watch(self._idle_timeout).add(self)
+
+    def outlived(self) -> None:
+        """It has lasted as long as it may."""
+        self.kill(Ending.MAX_DURATION, f"it lasted {self._serving.limits.max_duration:g} s")
+
+    @property
+    def place(self) -> tuple[str, MemberKey] | None:
+        """The upstream and the node that it relays to, if it does."""
+        if self._pump is None or self._upstream is None or self._reach is None or self._reach.node is None:
+            return None
+        return self._upstream.id, member_key(self._reach.node)
 
     def kill(self, ending: Ending, detail: str = "") -> None:
         """End it now; both peers are reset."""
@@ -427,7 +488,10 @@ class Session:
         self._over = True
         reach, route, engine, admission = self._reach, self._route, self._engine, self._admission
         bytes_in, bytes_out = self.bytes_in, self.bytes_out
-        tally = self._tally
+        tally, most_seconds = self._door.tally, self._serving.limits.max_duration
+        tally.left(self._peer.host)
+        if most_seconds is not None:
+            engine.duration_watch(most_seconds).remove(self)
         tally.sessions -= 1
         tally.bytes_in += bytes_in
         tally.bytes_out += bytes_out

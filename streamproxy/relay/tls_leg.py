@@ -64,7 +64,6 @@ class TlsLeg:
         "_reading",
         "_shaking",
         "_socket",
-        "_started",
         "_strict",
         "_unsent",
         "_wanted",
@@ -88,7 +87,6 @@ class TlsLeg:
         self._reading = False
         self._writing = False
         self._ended = False
-        self._started = False
         self._finishing = False
         self._closed = False
         self._wanted = 1
@@ -184,8 +182,7 @@ class TlsLeg:
             return
         self._shaking = False
         self._watch_writes(False)
-        # It goes on being watched for reading: it is about to be started, as a rule.
-        self._watch_reads(True)
+        self._watch_reads(False)
         opener, self._opener = self._opener, None
         if opener is not None:
             opener.shaken()
@@ -201,7 +198,6 @@ class TlsLeg:
     # What the pump calls
 
     def start(self) -> None:
-        self._started = True
         self.resume()
 
     def resume(self) -> None:
@@ -261,8 +257,6 @@ class TlsLeg:
             self._peek()
         elif self._shaking:
             self._go_on_shaking()
-        elif not self._started:
-            self._watch_reads(False)
         elif self._reading and not self._ended:
             self._read()
 

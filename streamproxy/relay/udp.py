@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..model import Address, Ended, Ending, Facts, ListenAddress
+from ..model import Address, Ended, Ending, Facts, ListenAddress, ProxyAccept
 from .pktinfo import BoundSocket, Origin, bound_socket
+from .proxied import Claim, read_datagram
 from .seams import Reactor
 from .udp_idle import IdleWheel
 from .udp_seams import DatagramCounters, DatagramLimits, DatagramResolver, DatagramRouter, Refused
@@ -31,6 +33,11 @@ BUDGET = 128
 LISTENER_BUDGET = 64
 # UDP's length field allows no more, so nothing is ever cut short (RFC 768).
 LARGEST_DATAGRAM = 65_535
+_DROPS = {
+    Ending.REJECTED: "rejected",
+    Ending.QUEUE_FULL: "nodes_full",
+    Ending.CONNECT_FAILED: "unreachable",
+}
 # An idle session ends within this many seconds after its timeout.
 IDLE_TICK = 0.5
 
@@ -44,10 +51,11 @@ class DatagramProxy:
 
     ``sock`` is bound and non-blocking, and belongs to the proxy from here on. ``router`` and ``limits`` may be
     replaced at any time; sessions that are open keep what they have. ``began`` is told of each session that has its
-    node, ``record`` gets its record when it has ended; datagrams that never got a session are in ``counters`` only, since a flood must not become a log.
-    ``ids`` names sessions, ``now`` is seconds since the epoch, ``open_socket`` is called with family and type,
-    ``largest`` is the largest datagram relayed (in bytes; a larger one is dropped whole). Raises ``OSError`` when the
-    kernel has no descriptor left.
+    node, ``record`` gets its record when it has ended; datagrams that never got a session are in ``counters`` only,
+    since a flood must not become a log. ``ids`` names sessions, ``now`` is seconds since the epoch, ``open_socket`` is
+    called with family and type, ``proxy_in``: a PROXY protocol header stands in front of each datagram; ``largest`` is
+    the largest datagram relayed (in bytes; a larger one is dropped whole). Raises ``OSError`` when the kernel has no
+    descriptor left.
 
     All its sockets hang on an epoll of its own, and only that is known to the reactor: what the reactor spends on an
     event is then spent once for all datagrams that have arrived meanwhile, not once for each socket.
@@ -63,6 +71,7 @@ class DatagramProxy:
     _record: Callable[[Ended], None] = field(kw_only=True)
     _ids: Callable[[], str] = field(kw_only=True)
     _now: Callable[[], float] = field(kw_only=True)
+    proxy_in: ProxyAccept | None = field(kw_only=True, default=None)
     limits: DatagramLimits = field(kw_only=True, default=DatagramLimits())
     _began: Callable[[DatagramSession], None] = field(kw_only=True, default=lambda session: None)
     open_socket: OpenSocket = field(kw_only=True, default=socket.socket)
@@ -75,7 +84,7 @@ class DatagramProxy:
     _epoll: select.epoll = field(init=False)
     _readers: dict[int, Read] = field(init=False, factory=dict)
     # By client, for its datagrams; and by id, those included that take no more datagrams.
-    _by_origin: dict[Origin, DatagramSession] = field(init=False, factory=dict)
+    _by_origin: dict[Hashable, DatagramSession] = field(init=False, factory=dict)
     _by_id: dict[str, DatagramSession] = field(init=False, factory=dict)
     _per_client: dict[str, int] = field(init=False, factory=dict)
     _wheel: IdleWheel[DatagramSession] = field(init=False, factory=lambda: IdleWheel(IDLE_TICK))
@@ -196,12 +205,30 @@ class DatagramProxy:
                 counters.truncated += 1
                 continue
             counters.bytes_in += size
-            session = sessions.get(origin) or self._open(origin, now, bytes(buffer[:size]))
+            if self.proxy_in is not None:
+                self._read_proxied(self.proxy_in, origin, bytes(buffer[:size]), now)
+                continue
+            session = sessions.get(origin) or self._open(origin, origin, now, bytes(buffer[:size]))
             if session is not None:
                 session.forward(buffer[:size], now)
         return share
 
-    def _open(self, origin: Origin, now: float, datagram: bytes) -> DatagramSession | None:
+    def _read_proxied(self, accept: ProxyAccept, origin: Origin, datagram: bytes, now: float) -> None:
+        """A datagram behind a proxy: each has a header, and one sender may speak for many clients."""
+        sender, _ = self._bound.ends(origin)
+        read = read_datagram(accept, sender.host, datagram)
+        if read is None:
+            self.counters.dropped_proxy_header += 1
+            return
+        claim, payload = read
+        key = (origin, claim.source) if claim is not None and claim.adopted else origin
+        session = self._by_origin.get(key) or self._open(origin, key, now, payload, claim)
+        if session is not None:
+            session.forward(payload, now)
+
+    def _open(
+        self, origin: Origin, key: Hashable, now: float, datagram: bytes, claim: Claim | None = None
+    ) -> DatagramSession | None:
         """A session for a new client, or ``None``: counted, and the datagram is dropped."""
         counters, limits = self.counters, self.limits
         if self._closing:
@@ -212,11 +239,16 @@ class DatagramProxy:
             # Forged: the answers would come back here as the client's next datagrams, without end.
             counters.dropped_loop += 1
             return None
-        if self.sessions >= limits.max_sessions or self._is_greedy(peer.host):
-            counters.dropped_over_limit += 1
+        facts = Facts(self.listen, peer, local)
+        if claim is not None:
+            facts = evolve(facts, claimed=claim.source, tlvs=claim.tlvs)
+            if claim.adopted and claim.source is not None:
+                facts = evolve(facts, peer=claim.source, local=claim.destination or local, via=peer)
+        met = limits.refuses(peer.host, facts.peer.host) or self._met(facts.peer.host)
+        if met:
+            counters.drop(met)
             return None
         router = self.router
-        facts = Facts(self.listen, peer, local)
         routed = router.route(facts, datagram)
         if isinstance(routed, Refused):
             self._refuse(facts, routed, now)
@@ -224,7 +256,7 @@ class DatagramProxy:
         session = DatagramSession(
             id=self._ids(),
             facts=facts,
-            origin=origin,
+            key=key,
             routed=routed,
             owner=router.owner,
             revision=router.revision,
@@ -233,12 +265,14 @@ class DatagramProxy:
             idle_timeout=limits.idle_timeout if routed.idle_timeout is None else routed.idle_timeout,
             keeper=self,
             reply=self._bound.replier(origin),
+            ends_at=math.inf if limits.max_duration is None else now + limits.max_duration,
+            meters=limits.meters(facts.peer.host),
         )
         self._remember(session)
         if not session.start(self.resolver):
             self._forget(session)
-            routed.release(None)
-            counters.dropped_over_limit += 1
+            routed.release(session.record(Ending.OVER_LIMIT, "no descriptor was left"))
+            counters.dropped_no_descriptor += 1
             return None
         counters.sessions += 1
         if session.ending is not None:
@@ -248,10 +282,7 @@ class DatagramProxy:
 
     def _refuse(self, facts: Facts, refused: Refused, now: float) -> None:
         """Count it; and where plugins were asked, who hold something for it, tell them that it is over."""
-        if refused.ending is Ending.REJECTED:
-            self.counters.dropped_rejected += 1
-        else:
-            self.counters.dropped_no_route += 1
+        self.counters.drop(_DROPS.get(refused.ending, "no_route"))
         admission = refused.admission
         if admission is None:
             return
@@ -270,16 +301,19 @@ class DatagramProxy:
         )
         admission.finish(record)
 
-    def _is_greedy(self, host: str) -> bool:
-        limit = self.limits.max_sessions_per_client
-        return limit is not None and self._per_client.get(host, 0) >= limit
+    def _met(self, host: str) -> str:
+        """The limit that one more session of this client would be over."""
+        if self.sessions >= self.limits.max_sessions:
+            return "over_limit"
+        most = self.limits.max_sessions_per_client
+        return "" if most is None or self._per_client.get(host, 0) < most else "max_sessions_per_client"
 
     def _remember(self, session: DatagramSession) -> None:
         host = session.facts.peer.host
-        self._by_origin[session.origin] = session
+        self._by_origin[session.key] = session
         self._by_id[session.id] = session
         self._per_client[host] = self._per_client.get(host, 0) + 1
-        self._wheel.add(session, session.begun + session.idle_timeout)
+        self._wheel.add(session, session.due)
         self._arm()
 
     def _forget(self, session: DatagramSession) -> None:
@@ -307,8 +341,8 @@ class DatagramProxy:
         self._epoll.unregister(sock.fileno())
 
     def unbind(self, session: DatagramSession) -> None:
-        if self._by_origin.get(session.origin) is session:
-            del self._by_origin[session.origin]
+        if self._by_origin.get(session.key) is session:
+            del self._by_origin[session.key]
 
     def ended(self, session: DatagramSession, ended: Ended) -> None:
         self._forget(session)
@@ -330,10 +364,12 @@ class DatagramProxy:
         self._timer = None
         now = self.reactor.seconds()
         for session in self._wheel.take_due(now):
-            due = session.last + session.idle_timeout
+            due = session.due
             if session.ending is not None:
                 continue
-            if due <= now:
+            if session.ends_at <= now:
+                session.finish(Ending.MAX_DURATION, f"it lasted {now - session.begun:.3g} s")
+            elif due <= now:
                 session.finish(Ending.IDLE_TIMEOUT)
             else:
                 self._wheel.add(session, due)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..model import Ended, Ending, Facts, Node
+from ..model import Ended, Ending, Facts, Node, Route, Upstream
 from ..rules.hashkey import hash_text
 from ..rules.variables import variable
+from .announce import proxy_header
 from .engine import Engine
-from .gates import Delayed, Rejected
+from .gates import Admission, Delayed, Rejected
 from .serving import Serving
 from .udp_seams import Refused, Routed
 
@@ -45,6 +46,11 @@ class ServingRouter:
         upstream = self._serving.upstreams.get(chosen)
         if upstream is None:
             return Refused(Ending.NO_NODE, f"there is no upstream {chosen}".rstrip(), None, route.id, admission)
+        return self._to_node(facts, route, upstream, admission, delay)
+
+    def _to_node(
+        self, facts: Facts, route: Route, upstream: Upstream, admission: Admission | None, delay: float
+    ) -> Routed | Refused:
         variables = admission.variables if admission is not None else {}
         key = ""
         if upstream.hash_key is not None:
@@ -52,14 +58,28 @@ class ServingRouter:
                 upstream.hash_key, lambda name: variable(name, facts, route, variables), facts.peer.host
             )
         pool = self._engine.pools.of(upstream)
-        node = pool.pick((), key)
+        most = self._serving.limits.max_sessions_per_node
+        node = pool.pick((), key, most)
+        if node is None and pool.is_full((), most):
+            full = f"every node of {upstream.id} has all the sessions it may have"
+            return Refused(Ending.QUEUE_FULL, full, None, route.id, admission)
         if node is None:
             return Refused(Ending.NO_NODE, f"{upstream.id} has no node", None, route.id, admission)
+        missing, seconds = self._engine.missing, self._engine.reactor.seconds
+        if missing.holds(node, seconds()):
+            return Refused(Ending.CONNECT_FAILED, f"{node.label} is not there", None, route.id, admission)
         pool.opened(node)
 
         def over(record: Ended | None, node: Node = node) -> None:
             pool.closed(node)
-            if record is not None and admission is not None:
+            if record is None:
+                return
+            missing.note(node, record, seconds())
+            if admission is not None:
                 admission.finish(record)
 
-        return Routed(node, route.id, upstream.id, upstream.timeouts.idle, over, delay=delay, variables=variables)
+        version = self._serving.listener.proxy_out
+        prefix = proxy_header(version, facts, "") if version else b""
+        return Routed(
+            node, route.id, upstream.id, upstream.timeouts.idle, over, delay=delay, variables=variables, prefix=prefix
+        )

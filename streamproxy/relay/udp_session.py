@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import define, field
 
+from ..balance.member import MemberKey, member_key
 from ..model import Ended, Ending, Facts, Ongoing, Phase
-from .pktinfo import Origin, Send
+from ..observe.sessions import Course
+from .pktinfo import Send
 from .udp_seams import DatagramCounters, DatagramResolver, Routed
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
+
+    from .bandwidth import Meter
 
 # What may wait while the node's name is resolved: for one session, and for all of a listener together.
 QUEUE_DATAGRAMS = 16
@@ -81,14 +86,15 @@ class Keeper(Protocol):
 @define(eq=False, repr=False)
 class DatagramSession:
     """
-    ``started`` is seconds since the epoch; ``begun`` and ``last`` (the last datagram either way) are on the reactor's
-    clock. ``bytes_in`` and ``datagrams_in`` went from the client to the node, ``_out`` the other way. ``ending`` says
-    how it ended, once it has.
+    ``key`` is what its datagrams are known by; ``started`` is seconds since the epoch; ``begun`` and ``last`` (the
+    last datagram either way) are on the reactor's clock, and so is ``ends_at``, when it ends whatever happens.
+    ``bytes_in`` and ``datagrams_in`` went from the client to the node, ``_out`` the other way. ``ending`` says how it
+    ended, once it has.
     """
 
     id: str
     facts: Facts
-    origin: Origin
+    key: Hashable
     routed: Routed
     owner: str
     revision: int
@@ -97,6 +103,9 @@ class DatagramSession:
     idle_timeout: float
     _keeper: Keeper
     _reply: Send
+    ends_at: float = math.inf
+    # Of what the client sends, and gets.
+    _meters: tuple[Meter, Meter] | None = None
     last: float = field(init=False)
     slot: int = field(init=False, default=0)
     bytes_in: int = field(init=False, default=0)
@@ -115,10 +124,13 @@ class DatagramSession:
     _send: Callable[[Data], int] | None = field(init=False, default=None)
     _receive: Callable[[memoryview, int, int], int] | None = field(init=False, default=None)
     _counting: bool = field(init=False)
+    # Stands in front of every datagram to the node.
+    _prefix: bytes = field(init=False)
     _lost_answers: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self.last = self.begun
+        self._prefix = self.routed.prefix
         self._counting = self.routed.requests is not None or self.routed.responses is not None
 
     def start(self, resolver: DatagramResolver) -> bool:
@@ -150,12 +162,15 @@ class DatagramSession:
     def forward(self, data: Data, now: float) -> None:
         """A datagram from the client, at ``now`` on the reactor's clock. ``data`` is not kept."""
         self.last = now
+        if self._meters is not None and not self._meters[0].admits(len(data), now):
+            self._keeper.counters.dropped_bandwidth += 1
+            return
         send = self._send
         if send is None:
             self._wait(data)
             return
         try:
-            send(data)
+            send(data if not self._prefix else self._prefix + bytes(data))
         except OSError as error:
             self._send_failed(error)
             return
@@ -181,11 +196,27 @@ class DatagramSession:
             keeper.unwatch(self._socket)
             self._socket.close()
             self._socket = self._send = self._receive = None
-        keeper.ended(self, self._record(ending, detail))
+        keeper.ended(self, self.record(ending, detail))
+
+    @property
+    def due(self) -> float:
+        """When it ends if nothing comes any more."""
+        return min(self.last + self.idle_timeout, self.ends_at)
+
+    @property
+    def place(self) -> tuple[str | None, MemberKey]:
+        """The upstream and the node that it relays to."""
+        return self.routed.upstream_id, member_key(self.routed.node)
 
     def kill(self, ending: Ending, detail: str = "") -> None:
         """End it now."""
         self.finish(ending, detail)
+
+    @property
+    def course(self) -> Course:
+        """Where it is and where it leads."""
+        routed = self.routed
+        return Course(self.facts.listener, routed.route_id, routed.upstream_id, routed.node.label)
 
     def ongoing(self) -> Ongoing:
         """What is known of it now."""
@@ -207,7 +238,8 @@ class DatagramSession:
             variables=dict(self.routed.variables),
         )
 
-    def _record(self, ending: Ending, detail: str) -> Ended:
+    def record(self, ending: Ending, detail: str) -> Ended:
+        """What it leaves when it ends now, like this."""
         return Ended(
             id=self.id,
             facts=self.facts,
@@ -326,6 +358,9 @@ class DatagramSession:
         self.last = now
         if size > len(buffer):
             counters.truncated += 1
+            self._lost_answers += 1
+        elif self._meters is not None and not self._meters[1].admits(size, now):
+            counters.dropped_bandwidth += 1
             self._lost_answers += 1
         else:
             try:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from streamproxy.model import NamePattern, PatternKind, Route
 
-from .networks import NEVER, Group, group
+from .networks import NEVER, Group, group, is_conditional
 from .regex import RegexSet
 
 
@@ -32,18 +32,32 @@ class NameIndex:
     @classmethod
     def compile(cls, routes: Sequence[Route]) -> NameIndex:
         """Raises ``ValueError`` naming an expression that RE2 refuses."""
+        exact: dict[str, Group] = {}
+        exact_members: dict[str, list[int]] = {}
         members: dict[PatternKind, dict[str, list[int]]] = {kind: {} for kind in PatternKind}
         for index, route in enumerate(routes):
             for pattern in route.match.names:
-                members[pattern.kind].setdefault(key_of(pattern), []).append(index)
+                key = key_of(pattern)
+                if pattern.kind is not PatternKind.EXACT:
+                    members[pattern.kind].setdefault(key, []).append(index)
+                elif key in exact_members:
+                    exact_members[key].append(index)
+                elif key not in exact:
+                    # There may be very many of these, and hardly one that shares its name with another.
+                    if is_conditional(route.match):
+                        exact_members[key] = [index]
+                    else:
+                        exact[key] = index
 
         def grouped(indices: Iterable[int]) -> Group:
             return group((index, routes[index].match) for index in indices)
 
+        exact.update((text, grouped(indices)) for text, indices in exact_members.items())
+
         suffixes = members[PatternKind.SUFFIX]
         regexes = members[PatternKind.REGEX]
         return cls(
-            exact={text: grouped(indices) for text, indices in members[PatternKind.EXACT].items()},
+            exact=exact,
             suffixes={text: grouped(indices) for text, indices in suffixes.items()},
             lengths=tuple(sorted({len(text) for text in suffixes}, reverse=True)),
             every=grouped(members[PatternKind.ANY].get("", ())),

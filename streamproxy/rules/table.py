@@ -43,7 +43,7 @@ class Table:
                     raise ValueError(f"{route.id}: an expression has no place in order SPECIFIC")
         nameless = group((index, route.match) for index, route in enumerate(routes) if not route.match.names)
         named = any(route.match.names for route in routes)
-        decisions = tuple(Decision(route) for route in routes)
+        decisions = tuple(map(Decision, routes))
         constant = None
         if not named and isinstance(nameless, int):
             constant = _NOBODY if nameless == NEVER else decisions[nameless]

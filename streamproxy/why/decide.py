@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve, field, frozen
 
 from ..model import (
+    Address,
     CertificateChoice,
     ClientAuth,
     Ended,
@@ -97,7 +98,8 @@ def explain_connection(world: World, connection: Connection) -> Why:
     listener, note = _listener_of(world.snapshot, connection)
     if listener is None:
         address = ListenAddress(connection.transport, connection.host or "0.0.0.0", connection.port)
-        facts = Facts(address, connection.peer, connection.local or connection.peer)
+        local = connection.local or Address(connection.host or "127.0.0.1", connection.port)
+        facts = Facts(address, connection.peer, local)
         ending = EndingSeen(
             "refused",
             f"nothing listens on {_place(connection)}",

@@ -8,7 +8,7 @@ from ..balance.chash import Chash
 from ..balance.choice import Choice
 from ..balance.least_conn import LeastConn
 from ..balance.member import Candidate, Member
-from ..model import Facts, HashKey, Node, NodeHealth, NodeStatus, Policy, Route, Upstream, UpstreamStatus
+from ..model import Facts, HashKey, Node, NodeStatus, Policy, Route, Upstream, UpstreamStatus
 from ..rules.hashkey import hash_text
 from ..rules.variables import variable
 from .values import NodeSeen, UpstreamSeen
@@ -58,7 +58,7 @@ def upstream_seen(
 
 def _node(node: Node, live: NodeStatus | None, is_picked: bool, why: str) -> NodeSeen:
     if live is None:
-        return NodeSeen(node.label, node.weight, node.priority, NodeHealth.HEALTHY, 0, None, is_picked, why)
+        return NodeSeen(node.label, node.weight, node.priority, None, None, None, is_picked, why)
     return NodeSeen(node.label, node.weight, node.priority, live.health, live.sessions, live.latency, is_picked, why)
 
 

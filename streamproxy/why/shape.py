@@ -131,7 +131,7 @@ def _upstream(upstream: UpstreamSeen) -> Mapping[str, Any]:
                 "label": node.label,
                 "weight": node.weight,
                 "priority": node.priority,
-                "health": node.health.value,
+                "health": None if node.health is None else node.health.value,
                 "sessions": node.sessions,
                 "latency": node.latency,
                 "picked": node.picked,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from ..model import Order
 from ..rules.explain import Considered, Explanation, Outcome
-from .values import Source, UpstreamSeen, Verdict, Why
+from .values import NodeSeen, Source, UpstreamSeen, Verdict, Why
 
 # Of the routes that lost or were not reached so many are written out.
 MOST_ROUTES = 40
 
 _INDENT = " " * 13
 _MARK = " => "
+_WIDTH = 120
 
 _SOURCES = {
     Source.PINNED: "the one it was decided by",
@@ -54,8 +56,8 @@ def _lines(why: Why) -> Iterator[str]:
     if why.upstream is not None:
         yield from _upstream(why.upstream)
     yield _entry("ending", why.ending.value + (f": {why.ending.detail}" if why.ending.detail else ""))
-    yield _INDENT + why.ending.words
-    yield f"{_INDENT}What to do: {why.ending.advice}"
+    for paragraph in (why.ending.words, f"What to do: {why.ending.advice}"):
+        yield from textwrap.wrap(paragraph, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
 
 
 def _entry(name: str, text: str) -> str:
@@ -135,8 +137,16 @@ def _upstream(upstream: UpstreamSeen) -> Iterator[str]:
     yield _entry("nodes", f"of {upstream.id}, {upstream.policy}{hashed}{by}")
     for node in upstream.nodes:
         mark = _MARK if node.picked else "    "
-        sessions = "1 session" if node.sessions == 1 else f"{node.sessions} sessions"
-        yield f"{mark}{node.label}  weight {node.weight}, {node.health.value}, {sessions}: {node.why}"
+        yield f"{mark}{node.label}  {_state(node)}: {node.why}"
+
+
+def _state(node: NodeSeen) -> str:
+    state = f"weight {node.weight}"
+    if node.health is not None:
+        state += f", {node.health.value}"
+    if node.sessions is not None:
+        state += f", {node.sessions} session{'' if node.sessions == 1 else 's'}"
+    return state
 
 
 def _printable(text: str) -> str:

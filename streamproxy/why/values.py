@@ -75,14 +75,14 @@ class PluginSeen:
 @frozen
 class NodeSeen:
     """
-    A node, as it is now. ``picked``: the session went there, or would go. ``why`` says why, or why not.
+    A node, as it is now: ``None`` where nobody knows, because nothing runs. ``picked``: the session went there, or would go. ``why`` says why, or why not.
     """
 
     label: str
     weight: int
     priority: int
-    health: NodeHealth
-    sessions: int
+    health: NodeHealth | None
+    sessions: int | None
     latency: float | None
     picked: bool
     why: str

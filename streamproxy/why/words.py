@@ -279,6 +279,41 @@ def _internal_error(case: Case) -> tuple[str, str]:
     )
 
 
+def _denied(case: Case) -> tuple[str, str]:
+    return (
+        f"The client may not connect here{_detail(case)}.",
+        "If it should, change the allow and deny lists that the detail names.",
+    )
+
+
+def _max_duration(case: Case) -> tuple[str, str]:
+    return (
+        f"It went on for as long as a session may{_detail(case)}.",
+        "If sessions should last longer, raise the limit on their whole time.",
+    )
+
+
+def _queue_full(case: Case) -> tuple[str, str]:
+    return (
+        f"All nodes were busy, and as many sessions waited for one as may{_detail(case)}.",
+        "Add nodes, let each have more sessions, or let more wait.",
+    )
+
+
+def _queue_timeout(case: Case) -> tuple[str, str]:
+    return (
+        f"All nodes were busy, and none became free in time{_detail(case)}.",
+        "Add nodes, let each have more sessions, or let sessions wait longer.",
+    )
+
+
+def _node_down(case: Case) -> tuple[str, str]:
+    return (
+        f"{_where(case)} became unhealthy, and its upstream's sessions end then{_detail(case)}.",
+        "See why its health check fails (`/streamproxy/v1/upstreams`).",
+    )
+
+
 ENDINGS: Final[Mapping[Ending, _Say]] = {
     Ending.CLIENT_CLOSED: _client_closed,
     Ending.TARGET_CLOSED: _target_closed,
@@ -298,6 +333,11 @@ ENDINGS: Final[Mapping[Ending, _Say]] = {
     Ending.RESOLVE_FAILED: _resolve_failed,
     Ending.TARGET_TLS_FAILED: _target_tls_failed,
     Ending.OVER_LIMIT: _over_limit,
+    Ending.DENIED: _denied,
+    Ending.MAX_DURATION: _max_duration,
+    Ending.QUEUE_FULL: _queue_full,
+    Ending.QUEUE_TIMEOUT: _queue_timeout,
+    Ending.NODE_DOWN: _node_down,
     Ending.KILLED: _killed,
     Ending.SHUTDOWN: _shutdown,
     Ending.DRAINED: _drained,
@@ -310,6 +350,7 @@ PHASES: Final[Mapping[Phase, tuple[str, str]]] = {
     Phase.SNIFFING: ("It goes on: the client has not said yet what it wants.", "Nothing yet."),
     Phase.HANDSHAKE: ("It goes on: the client has not finished its TLS handshake yet.", "Nothing yet."),
     Phase.PLUGINS: ("It goes on: a plugin waits, for its time or for more of the client's bytes.", "Nothing yet."),
+    Phase.QUEUED: ("It goes on: all nodes have all the sessions they may have, and it waits.", "Nothing yet."),
     Phase.CONNECTING: ("It goes on: it is being connected to its node.", "Nothing yet."),
     Phase.RELAYING: ("It goes on, and is relayed.", "Nothing."),
 }

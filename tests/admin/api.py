@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 from hypothesis import settings
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from streamproxy.admin import AdminApp
 from streamproxy.control.configuration import LiveConfiguration
 from streamproxy.control.store.memory import MemoryStore
-from streamproxy.interfaces import ConfigStore, Configuration
+from streamproxy.interfaces import ConfigStore, Configuration, Explained, SessionWatcher
 from streamproxy.model import (
     AdminClient,
     AdminKey,
@@ -25,7 +25,9 @@ from streamproxy.model import (
     Config,
     Document,
     Ended,
+    Json,
     ListenerStatus,
+    Ongoing,
     NameStatus,
     Role,
     Secret,
@@ -67,6 +69,10 @@ class FakeRuntime:
     served: tuple[CertificateStatus, ...] = ()
     choices: dict[str | None, CertificateChoice] = field(factory=dict)
     pools: tuple[UpstreamStatus, ...] = ()
+    going_on: list[Ongoing] = field(factory=list)
+    killed: list[tuple[str, str]] = field(factory=list)
+    watchers: list[SessionWatcher] = field(factory=list)
+    questions: list[Json] = field(factory=list)
     looked_up: tuple[NameStatus, ...] = ()
 
     def listeners(self) -> tuple[ListenerStatus, ...]:
@@ -83,6 +89,31 @@ class FakeRuntime:
 
     def recent(self) -> Sequence[Ended]:
         return self.ended
+
+    def refresh(self) -> Deferred[None]:
+        return succeed(None)
+
+    def live(self) -> Iterable[Ongoing]:
+        return self.going_on
+
+    def session(self, session_id: str) -> Ongoing | Ended | None:
+        known: list[Ongoing | Ended] = [*self.going_on, *self.ended]
+        return next((each for each in known if each.id == session_id), None)
+
+    def kill(self, session_id: str, detail: str) -> bool:
+        self.killed.append((session_id, detail))
+        return any(each.id == session_id for each in self.going_on)
+
+    def watch(self, watcher: SessionWatcher) -> Callable[[], None]:
+        self.watchers.append(watcher)
+        return lambda: self.watchers.remove(watcher)
+
+    def why(self, session_id: str) -> Deferred[Explained | None]:
+        return succeed(None if self.session(session_id) is None else Explained({"session": session_id}, "because\n"))
+
+    def explain(self, question: Json) -> Deferred[Explained]:
+        self.questions.append(question)
+        return succeed(Explained({"session": None}, "it would\n"))
 
     def certificates(self) -> tuple[CertificateStatus, ...]:
         return self.served

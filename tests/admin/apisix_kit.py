@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from streamproxy.admin.apisix_kinds import KINDS
 from streamproxy.control.configuration import LiveConfiguration
 from streamproxy.control.store.memory import MemoryStore
 from streamproxy.model import Config, Document
@@ -28,7 +29,41 @@ def roundrobin(port: int = 8080) -> dict[str, Any]:
     return {"nodes": {f"127.0.0.1:{port}": 1}, "type": "roundrobin"}
 
 
-class Apisix:
+class Verbs:
+    """Whoever can be called: the same tests are for the API in memory and for a process."""
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
+        raise NotImplementedError
+
+    def get(self, path: str, **options: Any) -> Reply:
+        return self.call("GET", path, **options)
+
+    def put(self, path: str, body: Any, **options: Any) -> Reply:
+        return self.call("PUT", path, body, **options)
+
+    def post(self, path: str, body: Any, **options: Any) -> Reply:
+        return self.call("POST", path, body, **options)
+
+    def patch(self, path: str, body: Any, **options: Any) -> Reply:
+        return self.call("PATCH", path, body, **options)
+
+    def delete(self, path: str, **options: Any) -> Reply:
+        return self.call("DELETE", path, **options)
+
+    def is_now(self, time: float) -> bool:
+        """Is it about this time (seconds since the epoch)?"""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Until it is another time."""
+        raise NotImplementedError
+
+    def at_rest(self) -> str:
+        """Everything that is stored."""
+        raise NotImplementedError
+
+
+class Apisix(Verbs):
     """
     The API in memory, with all plugins. ``clock`` is what both it and the store go by. Options are those of
     ``AdminApp``, and ``settings`` changes to those of the Admin API.
@@ -58,20 +93,14 @@ class Apisix:
         options.setdefault("auth", None)
         return self.api.call(method, f"/apisix/admin{path}", body, **options)
 
-    def get(self, path: str, **options: Any) -> Reply:
-        return self.call("GET", path, **options)
+    def is_now(self, time: float) -> bool:
+        return time == int(self.clock())
 
-    def put(self, path: str, body: Any, **options: Any) -> Reply:
-        return self.call("PUT", path, body, **options)
+    def wait(self) -> None:
+        self.clock.now += 100
 
-    def post(self, path: str, body: Any, **options: Any) -> Reply:
-        return self.call("POST", path, body, **options)
-
-    def patch(self, path: str, body: Any, **options: Any) -> Reply:
-        return self.call("PATCH", path, body, **options)
-
-    def delete(self, path: str, **options: Any) -> Reply:
-        return self.call("DELETE", path, **options)
+    def at_rest(self) -> str:
+        return str([document.body for kind in KINDS for document in self.configuration.list("apisix", kind)])
 
 
 def without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:

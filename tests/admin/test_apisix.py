@@ -188,14 +188,20 @@ class TestDeletion:
         assert api.delete("/services/1?force=true").code == 200
         assert api.get("/services/1").code == 404
 
-    def test_a_stream_route_holds_its_upstream(self, api: Apisix) -> None:
+    def test_a_stream_route_does_not_hold_its_upstream(self, api: Apisix) -> None:
         api.put("/upstreams/1", roundrobin())
         api.put("/stream_routes/r", {"upstream_id": 1})
-        reply = api.delete("/upstreams/1")
-        assert reply.code == 400
-        assert error(reply).startswith("can not delete this upstream, something is still using it now")
-        assert "stream_routes/r" in error(reply)
-        assert api.delete("/upstreams/1?force=true").code == 200
+        assert api.delete("/upstreams/1").json == {"deleted": "1", "key": "/apisix/upstreams/1"}
+        assert list(map(str, api.configuration.problems())) == [
+            "apisix:stream_routes/r.upstream_id: failed to fetch upstream info by upstream id [1], response code: 404"
+        ]
+
+    def test_an_upstream_does_not_hold_the_certificate_it_shows(self, api: Apisix) -> None:
+        api.put("/ssls/1", {"type": "client", "cert": CERT, "key": PRIVATE})
+        api.put("/upstreams/1", {**roundrobin(), "scheme": "tls", "tls": {"client_cert_id": 1}})
+        assert api.delete("/ssls/1").code == 200
+        (problem,) = api.configuration.problems()
+        assert problem.path == "apisix:upstreams/1.tls.client_cert_id"
 
     def test_metadata(self, api: Apisix) -> None:
         put = api.put("/plugin_metadata/syslog", {"log_format": {"host": "$host"}})
@@ -271,7 +277,7 @@ class TestPaths:
         assert api.put("/upstreams/1", roundrobin(), headers=headers).code == 201
 
     def test_php_says_array_for_object(self, api: Apisix) -> None:
-        assert api.put("/stream_routes/1", []).code == 400
+        assert api.put("/stream_routes/1", []).code == 201
         assert api.put("/upstreams/1", {**roundrobin(), "labels": []}).code == 201
 
     def test_plugins_are_reloaded_by_put(self, api: Apisix) -> None:
@@ -340,8 +346,29 @@ class TestTrouble:
         monkeypatch.setattr("streamproxy.admin.apisix_resource.refusal", lambda *_, **__: None)
         reply = api.put("/stream_routes/1", {"upstream_id": "nope"})
         assert (reply.code, error(reply)[:37]) == (400, "invalid configuration: upstream_id: f")
-        many = api.put("/upstreams/1", {"nodes": {f"host{number}": 1 for number in range(15)}})
+        many = api.put("/upstreams/1", {"nodes": {}, **{f"odd{number}": 1 for number in range(15)}})
         assert error(many).endswith("; and 5 more")
+
+    def test_what_is_stored_though_it_cannot_be_served(self, api: Apisix) -> None:
+        reply = api.put("/stream_routes/1", {})
+        assert (reply.code, undated(reply.json["value"])) == (201, {"id": "1"})
+        nowhere = "upstream: missing upstream configuration: write upstream, upstream_id or service_id"
+        assert reply.headers["x-streamproxy-problems"] == nowhere
+        assert list(map(str, api.configuration.problems())) == [f"apisix:stream_routes/1.{nowhere}"]
+        assert "x-streamproxy-problems" not in api.put("/stream_routes/1", {"upstream": roundrobin()}).headers
+        assert api.configuration.problems() == ()
+
+        many = api.post("/upstreams", {"nodes": {f"hōst{number}": 1 for number in range(100)}})
+        assert many.code == 201
+        told = many.headers["x-streamproxy-problems"]
+        assert (told[:11], told[-3:], told.isascii(), len(told)) == ('nodes["h?st', "...", True, 1003)
+
+    def test_what_a_service_loses_its_routes_lose(self, api: Apisix) -> None:
+        api.put("/services/1", {"upstream": roundrobin()})
+        api.put("/stream_routes/1", {"service_id": "1"})
+        assert api.put("/services/1", {}).code == 200
+        (problem,) = api.configuration.problems()
+        assert str(problem).endswith("service_id: missing upstream configuration in Route or Service")
 
     def test_a_caller_may_insist_on_what_it_saw(self, api: Apisix) -> None:
         api.put("/upstreams/1", roundrobin())

@@ -70,6 +70,7 @@ def test_status(api: Api) -> None:
         "uptime": 90.0,
         "sessions": 2,
         "problems": 0,
+        "pending": [],
     }
 
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from streamproxy.admin.otoroshi_schema import TCP_SERVICE
 from streamproxy.admin.tcp_services import FIELDS
 from streamproxy.dialects.otoroshi import canonical
 
 from .api import service
 
+OURS = ("starttls", "access", "limits", "checks")
+
 
 def test_it_has_the_fields_of_an_entity_in_their_order() -> None:
-    assert tuple(TCP_SERVICE["properties"]) == FIELDS == tuple(service())
+    assert FIELDS == tuple(service())
+    assert tuple(TCP_SERVICE["properties"]) == (*FIELDS, *OURS)
+
+
+def test_ours_are_there_where_they_say_something() -> None:
+    said: dict[str, Any] = {"starttls": "smtp", "access": {"deny": ["192.0.2.0/24"]}, "limits": {"max_sessions_per_client": 1}}
+    said["checks"] = {"active": {"type": "tcp"}}
+    entity, problems = canonical(service(**said), id="a")
+    assert entity is not None, problems
+    assert {name: entity[name] for name in OURS} == said
 
 
 def test_what_it_requires_is_what_is_required() -> None:
@@ -27,7 +40,7 @@ def test_its_defaults_are_the_defaults() -> None:
 
     assert entity is not None
     for name, property_ in TCP_SERVICE["properties"].items():
-        if "default" in property_:
+        if "default" in property_ and name not in OURS:
             assert entity[name] == property_["default"]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from streamproxy.control.adminport import AdminPort
 from streamproxy.control.httpport import RETRY
@@ -28,32 +29,53 @@ def tls(tmp_path: Path) -> AdminTls:
 
 def test_it_listens_where_it_is_told(tls: AdminTls) -> None:
     reactor = MemoryReactorClock()
-    AdminPort(reactor, AdminSettings(Address("127.0.0.1", 9180)), "site").start()
-    servers: list[Any] = reactor.tcpServers
-    assert [(server[0], server[1], server[3]) for server in servers] == [(9180, "site", "127.0.0.1")]
-    AdminPort(reactor, AdminSettings(Address("::1", 9443), tls=tls), "site").start()
-    ((port, site, context, _, interface),) = reactor.sslServers
-    assert (port, site, interface) == (9443, "site", "::1")
-    assert context.verify
-    assert len(context.extraCertChain) == 1
+    plain = AdminPort(reactor, AdminSettings(Address("127.0.0.1", 0)), "site")
+    plain.start()
+    secured = AdminPort(reactor, AdminSettings(Address("::1", 0), tls=tls), "site")
+    secured.start()
+    (_, first, site), (_, second, wrapped) = reactor.adoptedPorts
+    assert (first, second, site) == (socket.AF_INET, socket.AF_INET6, "site")
+    assert isinstance(wrapped, TLSMemoryBIOFactory)
+    assert wrapped.wrappedFactory == "site"
+    plain.stop()
+    secured.stop()
 
 
 def test_a_busy_port_is_tried_again_until_the_end() -> None:
-    class Busy(MemoryReactorClock):
-        tries = 0
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        reactor = MemoryReactorClock()
+        port = AdminPort(reactor, AdminSettings(Address("127.0.0.1", int(holder.getsockname()[1]))), "site")
+        port.start()
+        reactor.advance(RETRY)
+        assert len(reactor.getDelayedCalls()) == 1
+        assert port.stop() is None
+        assert reactor.getDelayedCalls() == []
+    assert not reactor.adoptedPorts
 
-        def listenTCP(self, *args: Any, **options: Any) -> Any:
-            self.tries += 1
-            raise CannotListenError("127.0.0.1", 9180, OSError(98, "Address already in use"))
 
-    reactor = Busy()
-    port = AdminPort(reactor, AdminSettings(), "site")
-    port.start()
-    reactor.advance(RETRY)
-    assert reactor.tries == 2
-    assert port.stop() is None
-    reactor.advance(RETRY)
-    assert reactor.tries == 2
+class Site:
+    """An admin site that only remembers."""
+
+    def __init__(self) -> None:
+        self.settled: Deferred[None] = Deferred()
+        self.stirred = 0
+
+    def hush(self) -> Deferred[None]:
+        return self.settled
+
+    def stir(self) -> None:
+        self.stirred += 1
+
+
+def test_it_can_be_hushed_and_stirred() -> None:
+    site = Site()
+    port = AdminPort(MemoryReactorClock(), AdminSettings(Address("127.0.0.1", 0)), site)
+    hushed = port.hush()
+    assert not hushed.called
+    site.settled.callback(None)
+    assert hushed.called
+    port.stir()
+    assert site.stirred == 1
 
 
 @pytest.mark.parametrize("broken", ["cert", "key", "ca"])

@@ -2,42 +2,87 @@
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+from pathlib import Path
 
-from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
 from streamproxy.control.httpport import RETRY, HttpPort
+from streamproxy.control.inherited import Inherited, Passed
+from streamproxy.control.sockets import Sockets, server_address
 from streamproxy.model import Address
 
 
-class Occupied(MemoryReactorClock):
-    """Somebody else has the port, until he lets it go."""
-
-    occupied = True
-
-    def listenTCP(self, *args: Any, **options: Any) -> Any:
-        if self.occupied:
-            raise CannotListenError("::1", 9091, OSError(98, "Address already in use"))
-        return super().listenTCP(*args, **options)
+def free() -> tuple[Address, socket.socket]:
+    """An address, and somebody who has it."""
+    holder = socket.create_server(("127.0.0.1", 0))
+    return Address("127.0.0.1", int(holder.getsockname()[1])), holder
 
 
 def test_it_listens_until_it_is_stopped() -> None:
     reactor = MemoryReactorClock()
-    port = HttpPort(reactor, "a site", Address("::1", 9091), "site")
+    listen, holder = free()
+    holder.close()
+    port = HttpPort(reactor, "a site", listen, "site")
+    assert port.held() == ()
     port.start()
-    servers: list[Any] = reactor.tcpServers
-    assert [(server[0], server[1], server[3]) for server in servers] == [(9091, "site", "::1")]
+    ((descriptor, family, site),) = reactor.adoptedPorts
+    assert (family, site) == (socket.AF_INET, "site")
+    (held,) = port.held()
+    assert (held.address, held.descriptor, held.name) == (server_address(listen), descriptor, "a site")
+    with socket.socket(fileno=socket.dup(descriptor)) as sock:
+        assert sock.getsockname()[1] == listen.port
     port.stop()
+    assert port.held() == ()
     assert reactor.getDelayedCalls() == []
 
 
 def test_it_listens_as_soon_as_it_can() -> None:
-    reactor = Occupied()
-    port = HttpPort(reactor, "a site", Address("::1", 9091), "site")
+    reactor = MemoryReactorClock()
+    listen, holder = free()
+    port = HttpPort(reactor, "a site", listen, "site")
     port.start()
-    reactor.occupied = False
-    assert not reactor.tcpServers
+    holder.close()
+    assert not reactor.adoptedPorts
     reactor.advance(RETRY)
-    assert len(reactor.tcpServers) == 1
+    assert len(reactor.adoptedPorts) == 1
     assert reactor.getDelayedCalls() == []
+    port.stop()
+
+
+def test_one_that_is_stopped_before_it_listens_tries_no_more() -> None:
+    reactor = MemoryReactorClock()
+    listen, holder = free()
+    with holder:
+        port = HttpPort(reactor, "a site", listen, "site")
+        port.start()
+        assert port.stop() is None
+    assert reactor.getDelayedCalls() == []
+    port.pause()
+    port.resume()
+
+
+def test_a_socket_that_was_left_to_it_is_used() -> None:
+    reactor = MemoryReactorClock()
+    listen, holder = free()
+    inherited = Inherited()
+    inherited.add([Passed(server_address(listen), holder, "a site")])
+    port = HttpPort(reactor, "a site", listen, "site", sockets=Sockets(inherited))
+    port.start()
+    assert [held.descriptor for held in port.held()] == [holder.fileno()]
+    port.stop()
+    assert Path(f"/proc/self/fd/{reactor.adoptedPorts[0][0]}").exists() is False
+
+
+def test_another_servers_socket_is_not() -> None:
+    reactor = MemoryReactorClock()
+    listen, holder = free()
+    inherited = Inherited()
+    inherited.add([Passed(server_address(listen), holder, "another site")])
+    port = HttpPort(reactor, "a site", listen, "site", sockets=Sockets(inherited))
+    port.start()
+    assert port.held() == ()
+    port.stop()
+    (left,) = inherited.rest()
+    left.socket.close()
+    assert inherited.rest() == []

@@ -157,3 +157,55 @@ def test_a_bug_in_one_connection_leaves_the_listener_alive(loop: Loop) -> None:
     port.connectionLost(Failure(ConnectionLost()))
     assert loop.descriptors == 1
     port.close()
+
+
+def test_a_client_for_whom_no_descriptor_is_left_waits(loop: Loop) -> None:
+    accepted = Accepted()
+    spare = socket.socket()
+    with socket.socket() as above:
+        last = above.fileno() - 1
+        port = TcpPort(loop, bind_tcp(address()), accepted, last + 1)
+        port.start()
+        with socket.create_connection(("127.0.0.1", port.port)) as client:
+            loop.until(lambda: port.exhausted, "it found that there are too few")
+            loop.advance(ports.EXHAUSTED_PAUSE)
+            assert accepted.sockets == [], "it is tried again, in vain"
+            spare.close()
+            loop.advance(ports.EXHAUSTED_PAUSE)
+            ((sock, peer),) = accepted.sockets
+            assert peer == client.getsockname()
+            client.sendall(b"hello")
+            loop.settle()
+            assert sock.recv(5) == b"hello"
+            assert not sock.getblocking()
+            assert port.exhausted == 1
+        port.close()
+    accepted.close()
+
+
+def test_a_client_who_waits_is_not_forgotten_when_the_port_is_closed(loop: Loop) -> None:
+    accepted = Accepted()
+    port = TcpPort(loop, bind_tcp(address()), accepted, 5)
+    port.start()
+    with socket.create_connection(("127.0.0.1", port.port)):
+        port._last = port._socket.fileno()
+        loop.until(lambda: port.exhausted, "it found that there are too few")
+        port.close()
+        assert len(accepted.sockets) == 1
+        loop.advance(ports.EXHAUSTED_PAUSE)
+    accepted.close()
+    assert loop.descriptors == 0
+
+
+def test_only_so_many_may_wait(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "MOST_WAITING", 0)
+    accepted = Accepted()
+    port = TcpPort(loop, bind_tcp(address()), accepted, 3)
+    port.start()
+    with socket.create_connection(("127.0.0.1", port.port)) as client:
+        loop.until(lambda: port.exhausted, "it found that there are too few")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    port.close()
+    loop.advance(ports.EXHAUSTED_PAUSE)
+    assert accepted.sockets == []

@@ -48,7 +48,7 @@ def upstream(id: str, **fields: Any) -> Document:  # noqa: A002
     return Document(Key("apisix", "upstreams", id), {"nodes": {"127.0.0.1:1": 1}, **fields})
 
 
-def static(port: int, *, transport: Transport = Transport.TCP, index: int = 0, **options: bool) -> StaticListener:
+def static(port: int, *, transport: Transport = Transport.TCP, index: int = 0, **options: Any) -> StaticListener:
     path = f"stream_proxy.{transport.value}[{index}]"
     return StaticListener(ListenAddress(transport, "0.0.0.0", port), path, **options)
 

@@ -108,7 +108,7 @@ def test_a_listener_can_say_everything_but_what_is_for_the_process() -> None:
     everything = {each.name for each in fields(Limits)}
     own = {each.name for each in fields(ListenerLimits)}
 
-    assert everything - own == {"max_sessions", "shutdown_timeout"}
+    assert everything - own == {"max_sessions", "drain_time", "shutdown_timeout"}
     assert own == {each.name for each in fields(restrictions._Limits)}
 
 

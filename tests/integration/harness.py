@@ -75,10 +75,18 @@ class Proxy:
         *,
         command: tuple[str, ...] = ("twistd", "-n", "--pidfile="),
         descriptors: int | None = None,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.directory = directory
         self.command = command
         self.descriptors = descriptors
+        self.arguments = arguments
+        self.environment = environment or {}
+        self.prefix = prefix
+        self.pass_fds = pass_fds
         self.path = directory / "streamproxy.yaml"
         self.admin_port = free_port()
         self.config: dict[str, Any] = {
@@ -108,12 +116,14 @@ class Proxy:
         """Start it without waiting."""
         self.write_config()
         program = Path(sys.executable).parent / self.command[0]
-        arguments = [str(program), *self.command[1:], "streamproxy", "--config", str(self.path)]
+        arguments = [str(program), *self.command[1:], "streamproxy", "--config", str(self.path), *self.arguments]
         if "COVERAGE_PROCESS_CONFIG" in os.environ:
             arguments = [sys.executable, str(Path(__file__).with_name("measured.py")), *arguments]
         if self.descriptors is not None:
             arguments = ["sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh", *arguments]
-        environment = {**os.environ, "PYTHONPATH": os.environ.get("TESTPATH", str(ROOT)), "PYTHONUNBUFFERED": "1"}
+        arguments = [*self.prefix, *arguments]
+        paths = {"PYTHONPATH": os.environ.get("TESTPATH", str(ROOT)), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, **paths, **self.environment}
         self.lines = []
         self.process = subprocess.Popen(
             arguments,
@@ -123,6 +133,7 @@ class Proxy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=self.pass_fds,
         )
         threading.Thread(target=self._collect, args=(self.process,), daemon=True).start()
         return self.process

@@ -7,8 +7,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.tls.pki import self_signed
 
 from .conftest import Make
@@ -29,59 +27,6 @@ def is_turned_away(proxy: Proxy, port: int) -> bool:
     except ConnectionResetError:
         # So fast that the connection never seemed to be there.
         return True
-
-
-class TestPythonClient:
-    """The package ``apisix-client``: what it sends and what it makes of the answers are its own."""
-
-    @pytest.fixture
-    def client(self, proxy: Proxy) -> Any:
-        module = pytest.importorskip("apisix_client", reason="apisix-client is not installed")
-        from apisix_client.converter import converter
-        from apisix_client.plugin.models.protocol import PluginProtocol
-
-        # It was made for an older cattrs, which asked for no hook where there is nothing to structure.
-        converter.register_structure_hook(PluginProtocol, lambda value, _: value)
-        return module.ApisixClient(base_url=f"http://127.0.0.1:{proxy.admin_port}/", api_key=KEY)
-
-    def test_upstreams(self, client: Any) -> None:
-        from apisix_client.upstream.models import Node, Upstream
-
-        upstream = Upstream(name="first", nodes=[Node(host="127.0.0.1", port=8080, weight=1)], labels={"a": "b"})
-        assert client.upstream.create_or_update(upstream, "1") == "1"
-        made = client.upstream.create_with_id_generation(upstream)
-        assert made.isdecimal()
-        assert len(made) == 20
-        found = client.upstream.get("1")
-        assert (found.key, found.value.id, found.value.name) == ("/apisix/upstreams/1", "1", "first")
-        assert found.value.nodes == [Node(host="127.0.0.1", port=8080, weight=1)]
-        assert found.created_index < client.upstream.get(made).created_index
-        assert [each.value.id for each in client.upstream.get_all((1, 10))] == ["1", made]
-        assert len(client.upstream.get_all()) == client.upstream.count() == 2
-        assert client.upstream.delete(made) == 1
-        assert client.upstream.delete(made) == 0
-        assert client.upstream.get(made) is None
-        assert client.upstream.create_or_update(Upstream(), "2") is not None, "no nodes are an empty list"
-
-    def test_services(self, client: Any) -> None:
-        from apisix_client.service.models import Service
-        from apisix_client.upstream.models import Node, Upstream
-
-        upstream = Upstream(nodes=[Node(host="127.0.0.1", port=8080, weight=1)])
-        made = client.service.create_with_id_generation(Service(name="a", upstream=upstream, enable_websocket=True))
-        assert client.service.get(made).value.name == "a"
-        assert client.service.create_or_update(Service(name="b", upstream=upstream), made) == made
-        assert client.service.get_all()[0].value.name == "b"
-        assert client.service.count() == 1
-        assert client.service.delete(made) is True
-        assert client.service.delete(made) is False
-
-    def test_the_rest(self, client: Any) -> None:
-        assert "limit-conn" in client.plugin.get_available()
-        assert client.plugin.reload() is True
-        assert (client.route.count(), client.route.get_all(), client.consumer.count()) == (0, (), 0)
-        assert client.route.get("1") is None
-        assert client.consumer.delete("jack") == 0
 
 
 class TestDeclarativeTools:
@@ -212,26 +157,6 @@ class TestCurl:
 
 
 class TestItsOwnConfiguration:
-    def test_no_key_required(self, make_proxy: Make) -> None:
-        proxy = make_proxy()
-        listen = proxy.config.pop("admin")["listen"]
-        host, _, port = listen.partition(":")
-        proxy.config["deployment"] = {
-            "admin": {"admin_key_required": False, "admin_listen": {"ip": host, "port": int(port)}}
-        }
-        proxy.start()
-        assert proxy.put(f"{ADMIN}/upstreams/1", roundrobin(), key=None).status == 201
-        assert proxy.get(f"{ADMIN}/upstreams/1", key="wrong").status == 200
-        until(lambda: "Admin key is bypassed!" in proxy.output, "it was logged that no key is required")
-
-    def test_http_only(self, make_proxy: Make) -> None:
-        proxy = make_proxy({"apisix": {"proxy_mode": "http"}}).start()
-        answer = proxy.put(f"{ADMIN}/stream_routes/1", {"upstream": roundrobin()})
-        assert (answer.status, answer.json) == (
-            400,
-            {"error_msg": "stream mode is disabled, can not add stream routes"},
-        )
-
     def test_what_the_file_declares(self, make_proxy: Make) -> None:
         proxy = make_proxy({"resources": {"upstreams": [{"id": "f", **roundrobin()}]}}).start()
         answer = proxy.put(f"{ADMIN}/upstreams/f", roundrobin())

@@ -30,7 +30,8 @@ def blocks(path: Path) -> Iterator[tuple[str, str, str]]:
         yield language, words.strip(), text
 
 
-def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "commands"), [("tutorial.md", 10), ("explain.md", 11), ("revisions.md", 9)])
+def test_the_page_runs_as_it_is_written(tmp_path: Path, page: str, commands: int) -> None:
     ports: dict[str, str] = {}
 
     def free(match: re.Match[str]) -> str:
@@ -44,7 +45,7 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
     background: list[subprocess.Popen[str]] = []
     ran = 0
     try:
-        for language, words, original in blocks(DOCS / "tutorial.md"):
+        for language, words, original in blocks(DOCS / page):
             text = _PORTS.sub(free, original)
             if language == "yaml":
                 (tmp_path / words).write_text(text)
@@ -79,7 +80,7 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
         for process in background:
             process.wait(20)
-    assert ran >= 10, "the page has lost its commands"
+    assert ran >= commands, "the page has lost its commands"
 
 
 def _port_of(text: str) -> str:

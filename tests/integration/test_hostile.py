@@ -188,7 +188,7 @@ def test_the_session_caps_hold(make_proxy: Callable[..., Proxy], echoes: Echoes)
     except ConnectionResetError:
         # The reset may be here before connect() has looked.
         pass
-    assert ended(proxy, service["port"]) == {"over_limit:max_sessions": 1}
+    assert ended(proxy, service["port"]) == {"refused:max_sessions": 1}
     held.pop().close()
 
     def served() -> bool:

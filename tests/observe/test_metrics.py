@@ -155,7 +155,7 @@ def test_tcp_and_udp_of_one_address_are_one_to_apisix() -> None:
 
 
 def test_what_was_turned_away() -> None:
-    tcp = status(accepted=9, ended=(("client_closed", 2), ("over_limit:max_sessions", 5), ("accept_paused", 1)))
+    tcp = status(accepted=9, ended=(("client_closed", 2), ("refused:max_sessions", 5), ("accept_paused", 1)))
     udp = status(DNS, ended=(("idle_timeout", 1), ("dropped_no_route", 6), ("icmp_errors", 7)))
     numbers = World([tcp, udp]).ready().numbers()
     assert numbers["streamproxy_sessions_accepted_total"] == {"0.0.0.0:1985 tcp": 9, "0.0.0.0:1985 udp": 0}
@@ -222,7 +222,7 @@ def test_what_runs_here() -> None:
 
 def full(world: World) -> World:
     """One with something of each kind."""
-    world.statuses = [status(accepted=1, ended=(("over_limit:max_sessions", 1),)), status(DNS)]
+    world.statuses = [status(accepted=1, ended=(("refused:max_sessions", 1),)), status(DNS)]
     world.open = [Open(bytes_in=1)]
     world.ready()
     world.metrics.ended(record(listener=WEB))

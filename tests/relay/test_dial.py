@@ -150,9 +150,10 @@ def test_no_descriptors_left_is_a_failure_not_a_crash(
     def exhausted(*_: object) -> socket.socket:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("streamproxy.relay.dial.socket.socket", exhausted)
-    dialler(loop).dial(Node("127.0.0.1", 1), 5, caller)
-    assert caller.failures == [(Ending.CONNECT_FAILED, "127.0.0.1 port 1: Too many open files")]
+    dialling = dialler(loop)
+    monkeypatch.setattr(dialling, "open_socket", exhausted)
+    dialling.dial(Node("127.0.0.1", 1), 5, caller)
+    assert caller.failures == [(Ending.OVER_LIMIT, "no descriptor was left")]
 
 
 class Full:

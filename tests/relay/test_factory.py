@@ -569,7 +569,7 @@ def test_caps_refuse_at_once_and_are_counted(proxy: Proxy) -> None:
     assert is_reset(third)
     proxy.serve(target.node, limits=Limits(max_sessions_per_client=1))
     assert is_reset(proxy.client())
-    assert proxy.factory.ended() == (("over_limit:max_sessions", 1), ("over_limit:max_sessions_per_client", 1))
+    assert proxy.factory.ended() == (("refused:max_sessions", 1), ("refused:max_sessions_per_client", 1))
     assert len(proxy.table) == 2
 
 

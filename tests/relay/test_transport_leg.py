@@ -238,7 +238,7 @@ class EndpointTests(TestCase):
         port = client.transport.getPeer().port
         yield endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Only(second))
         yield second.gone
-        self.assertEqual(self.proxy.ended(), (("over_limit:max_sessions", 1),))
+        self.assertEqual(self.proxy.ended(), (("refused:max_sessions", 1),))
         client.transport.loseConnection()
         yield target.gone
 

@@ -55,7 +55,7 @@ class TestLimits:
             client.send(b"greedy", where(proxy))
         town.peer("127.0.0.8").send(b"modest", where(proxy))
         assert node.waiting() == [b"greedy", b"greedy", b"modest"]
-        assert proxy.counters.dropped_over_limit == 2
+        assert proxy.counters.dropped_max_sessions_per_client == 2
 
         proxy.kill("s1")
         greedy[3].send(b"again", where(proxy))
@@ -81,7 +81,7 @@ class TestLimits:
         early.send(b"2", where(proxy))
         assert node.receive() == (b"2", asker), "sessions that are open go on"
         assert node.waiting() == []
-        assert proxy.counters.dropped_over_limit == 3
+        assert proxy.counters.dropped_no_descriptor == 3
         assert (proxy.sessions, proxy.counters.sessions) == (1, 1)
         assert town.released == [node.node] * 3, "each node that was picked is given back"
         assert town.records == []

@@ -51,7 +51,8 @@ class SqliteStore:
     then its owner's to stop), so that a slow disk stalls no connection. Before and after, it is done at once and the
     Deferreds have fired: listeners are bound before the reactor starts. The file is made and opened by the first call.
 
-    ``busy_timeout`` is how many seconds a write waits for another process's.
+    ``busy_timeout`` is how many seconds a write waits for another process's. Unless it ``polls``, what other processes
+    write is seen after :meth:`look` only.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SqliteStore:
         history: int = 1000,
         threadpool: ThreadPool | None = None,
         busy_timeout: float = 5.0,
+        polls: bool = True,
     ) -> None:
         self._file = StoreFile(path, clock=clock, history=history, busy_timeout=busy_timeout)
         self._reactor = reactor
@@ -75,6 +77,7 @@ class SqliteStore:
         self._poll_trouble = ""
         self._polling: LoopingCall | None = None
         self._closed = False
+        self._polls = polls
 
     def load(self) -> defer.Deferred[Loaded]:
         return self._do(self._file.load, self._tell)
@@ -109,10 +112,14 @@ class SqliteStore:
     def watch(self, changed: Callable[[Loaded], None]) -> None:
         """``changed`` is also called within two seconds after another process has written to the file."""
         self._watchers.add(changed)
-        if self._polling is None and not self._closed:
+        if self._polls and self._polling is None and not self._closed:
             self._polling = LoopingCall(self._poll)
             self._polling.clock = cast(IReactorTime, self._reactor)
             self._polling.start(POLL_INTERVAL, now=False)
+
+    def look(self) -> defer.Deferred[None]:
+        """See at once what other processes have written."""
+        return self._poll()
 
     def close(self) -> defer.Deferred[None]:
         """After what is under way. A second call does nothing."""

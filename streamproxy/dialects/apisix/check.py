@@ -1,6 +1,6 @@
 """
-What speaks against storing or deleting a document: one text, in the words and the order of APISIX's Admin API; and
-where that has nothing to say, what cannot work here.
+What speaks against storing or deleting a document: one text, in the words and the order of APISIX's Admin API. What it
+stores though it cannot work is no reason to refuse it.
 """
 
 from __future__ import annotations
@@ -114,8 +114,7 @@ def _stream_route(question: _Question) -> Iterator[str]:
     yield from _superior(question)
     _, found = to_stream_route(question.key, body, question.plugins, question.vault)
     known = (body.get("protocol") or {}).get("name") in question.protocols
-    yield from (each.text for each in found if not (known and each.problem.path == "protocol.name"))
-    yield from _client_cert(body.get("upstream"), get)
+    yield from _texts(each for each in found if not (known and each.problem.path == "protocol.name"))
 
 
 def _upstream(question: _Question) -> Iterator[str]:
@@ -127,7 +126,7 @@ def _upstream(question: _Question) -> Iterator[str]:
 def _service(question: _Question) -> Iterator[str]:
     _, found = to_service(question.key, question.body, question.plugins, question.vault)
     yield from _client_cert(question.body.get("upstream"), question.get)
-    yield from (each.text for each in found if each.problem.path.startswith("upstream"))
+    yield from _texts(each for each in found if each.problem.path.startswith("upstream"))
     yield from _upstream_id(question)
     yield from _texts(found)
 
@@ -161,7 +160,7 @@ _QUESTIONS: Final[Mapping[str, Callable[[_Question], Iterator[str]]]] = {
 
 
 def _texts(found: Iterable[Violation]) -> Iterator[str]:
-    return (each.text for each in found)
+    return (each.text for each in found if not each.problem.tolerable)
 
 
 def _upstream_id(question: _Question) -> Iterator[str]:

@@ -35,6 +35,10 @@ class Violation:
         """Of what is said in the same words in both."""
         return cls(Problem(path, code, message), message)
 
+    def tolerated(self) -> Violation:
+        """What APISIX stores: it would find out only when a session comes."""
+        return Violation(self.problem.tolerated(), self.text)
+
 
 def violations(value: object, schema: Schema, path: str = "") -> Iterator[Violation]:
     """What ``schema`` has against the parsed JSON ``value``, which stands at ``path``."""

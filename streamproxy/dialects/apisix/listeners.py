@@ -68,7 +68,7 @@ def to_listener(entry: StaticListener, trusted: tuple[Network, ...] = (), docume
 
 def _unsupported(entry: StaticListener) -> Iterator[Problem]:
     if entry.address.transport is Transport.UDP:
-        for name in ("tls", "tls_passthrough", "proxy_protocol", "proxy_protocol_to_upstream"):
+        for name in ("tls", "tls_passthrough"):
             if getattr(entry, name):
                 yield Problem(f"{entry.path}.{name}", "unsupported", f"{name} over UDP is not supported")
     elif entry.tls and entry.tls_passthrough:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from streamproxy.errors import Problem
 from streamproxy.model import Key, Order, PluginUse, Route, Routing, Upstream
 
+from ..memo import Memo
 from ..part import DocumentProblem, Part
 from .plugin_conf import PluginPlan
 from .service import Service
@@ -38,7 +39,12 @@ def compose(routes: Iterable[StreamRoute], objects: Objects) -> Part:
     made: list[Route] = []
     bare: list[Route] = []
     for route in routes:
-        one = composer.route(route)
+        alone = _ALONE(route)
+        if alone is None:
+            one = composer.route(route)
+        else:
+            one, upstream = alone
+            composer.upstreams[upstream.id] = upstream
         made.append(one)
         if route.bare is not None:
             bare.append(evolve(one, id=f"{one.id} sni", match=route.bare))
@@ -46,6 +52,28 @@ def compose(routes: Iterable[StreamRoute], objects: Objects) -> Part:
     routing = Routing(ROUTING, Order.SPECIFIC, (*made, *bare))
     routings = (routing,) if made else ()
     return Part(routings=routings, upstreams=tuple(composer.upstreams.values()), problems=tuple(composer.problems))
+
+
+def _alone(route: StreamRoute) -> tuple[Route, Upstream] | None:
+    """The route and where it leads, where both follow from its own document and nothing else."""
+    plan = route.upstream
+    if plan is None or plan.client_cert_id or route.upstream_id or route.service_id or route.plugins or route.broken:
+        return None
+    upstream = plan.upstream
+    return Route(str(route.key), route.match, upstream.id, document=route.key, name=route.name), upstream
+
+
+@define(eq=False)
+class _Made:
+    """What was made of a route the last time."""
+
+    route: Route | None = None
+
+
+# After one write everything is composed again. What did not change is the same object as before: that saves the time
+# to make it, the time to compare it, and the memory, since earlier snapshots are kept for a while.
+_ALONE: Final[Memo[StreamRoute, tuple[Route, Upstream] | None]] = Memo(_alone)
+_MADE: Final[Memo[StreamRoute, _Made]] = Memo(lambda _: _Made())
 
 
 class _Composer:
@@ -70,15 +98,17 @@ class _Composer:
         upstream = self._upstream(route, service, is_led=any(plan and plan.targets for plan in plans.values()))
         if route.broken or (service is not None and service.broken):
             upstream = None
-        return Route(
-            str(route.key),
-            route.match,
-            self._nowhere(route.key) if upstream is None else upstream,
-            () if upstream is None else self._uses(plans),
-            document=route.key,
-            service="" if service is None else service.key.id,
-            name=route.name,
+        uses = () if upstream is None else self._uses(plans)
+        leads_to = self._nowhere(route.key) if upstream is None else upstream
+        through = "" if service is None else service.key.id
+        made = _MADE(route)
+        last = made.route
+        if last is not None and (last.upstream, last.service, last.plugins) == (leads_to, through, uses):
+            return last
+        made.route = Route(
+            str(route.key), route.match, leads_to, uses, document=route.key, service=through, name=route.name
         )
+        return made.route
 
     def _upstream(self, route: StreamRoute, service: Service | None, *, is_led: bool) -> str | None:
         """The id of the upstream, empty where a plugin names one; ``None``: there is none, and it has been said."""
@@ -99,7 +129,8 @@ class _Composer:
         if is_led:
             return ""
         if service is not None:
-            problem = Problem("service_id", "missing", "missing upstream configuration in Route or Service")
+            message = "missing upstream configuration in Route or Service"
+            problem = Problem("service_id", "missing", message, tolerable=True)
             self.problems.append(DocumentProblem(route.key, problem))
         return None
 
@@ -151,4 +182,6 @@ class _Composer:
 
     def _dangling(self, key: Key | None, path: str, message: str) -> None:
         if key is not None:
-            self.problems.append(DocumentProblem(key, Problem(path, "dangling", message)))
+            # An upstream that stands in a route is looked at by its schema only.
+            tolerable = key.kind == "stream_routes" and path.startswith("upstream.")
+            self.problems.append(DocumentProblem(key, Problem(path, "dangling", message, tolerable)))

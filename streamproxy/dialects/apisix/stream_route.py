@@ -48,8 +48,8 @@ def to_stream_route(
 ) -> tuple[StreamRoute | None, tuple[Violation, ...]]:
     """
     The route that ``body``, which its schema has nothing against, describes; and what of it cannot be done
-    (``unsupported``) or cannot work: what APISIX says first, in its order and words. ``None``: it matches nothing, or
-    nobody can say what.
+    (``unsupported``) or cannot work: what APISIX says first, in its order and words. Of an upstream inside a route it
+    says nothing but what its schema does. ``None``: it matches nothing, or nobody can say what.
     """
     plans, found = to_plugins(body.get("plugins") or {}, plugins, vault, str(key))
     remote, server = _network(body.get("remote_addr")), _network(body.get("server_addr"))
@@ -62,7 +62,7 @@ def to_stream_route(
     own: tuple[Violation, ...] = ()
     if "upstream" in body:
         upstream, inner = to_upstream(body["upstream"], f"{key} upstream", vault)
-        problems = (each.problem.under("upstream") for each in inner)
+        problems = (each.problem.under("upstream").tolerated() for each in inner)
         own = tuple(Violation(problem, str(problem)) for problem in problems)
     violations = (*found, *nowhere, *_protocol(body), *own, *_leads_nowhere(body, plans, found))
     if nowhere or "superior_id" in body.get("protocol", {}):
@@ -96,7 +96,7 @@ def _leads_nowhere(
         return
     if not any(plan is not None and plan.targets for plan in plans.values()):
         message = "missing upstream configuration: write upstream, upstream_id or service_id"
-        yield Violation.plain("upstream", "missing", message)
+        yield Violation.plain("upstream", "missing", message).tolerated()
 
 
 def _network(text: str | None) -> Network | None:

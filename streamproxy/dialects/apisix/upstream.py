@@ -70,7 +70,7 @@ def to_upstream(
     are none, so that whoever is led there is closed.
 
     ``is_object``: it is an object, or inside a service. Then APISIX looks at more than the schema, and what it has to
-    say comes first, in its order and words; of an upstream inside a route it says nothing.
+    say comes first, in its order and words. What it stores and finds out when it is used is ``tolerable``.
     """
     tls, tls_problems = to_client_policy(body, vault)
     nodes, unreachable = _nodes(body.get("nodes") or [], tls)
@@ -95,8 +95,8 @@ def to_upstream(
     found = (
         *(_address_violation(problem) for problem in unreachable if is_object and _is_apisixs(problem)),
         *rules,
-        *(Violation(problem, str(problem)) for problem in ours),
-        *(Violation(each, str(each)) for each in unreachable if not (is_object and _is_apisixs(each))),
+        *(Violation(problem, str(problem)).tolerated() for problem in ours),
+        *(Violation(each, str(each)).tolerated() for each in unreachable if not (is_object and _is_apisixs(each))),
     )
     client_cert_id = identifier((body.get("tls") or {}).get("client_cert_id", ""))
     return UpstreamPlan(upstream, client_cert_id if tls else ""), found

@@ -86,7 +86,7 @@ _PASSIVE: Final[Schema] = {
         },
     },
 }
-_CHECKS: Final[Schema] = {
+CHECKS: Final[Schema] = {
     "type": "object",
     "properties": {
         "active": _ACTIVE,
@@ -164,7 +164,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
     },
     "pass_host": {"type": "string", "enum": ["pass", "node", "rewrite"], "default": "pass"},
     "upstream_host": HOST,
-    "checks": _CHECKS,
+    "checks": CHECKS,
     "service_name": {"type": "string", "minLength": 1, "maxLength": 256},
     "discovery_type": {"type": "string"},
     "discovery_args": {

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from streamproxy.model import Address, Secret, canonical_interface
 
-from ..codec import Via, shown
+from ..codec import Via, between, shown
 from ..hostname import canonical_host
 
 # What can be guessed is worse than no key at all.
@@ -131,3 +131,4 @@ LogPath = Annotated[str, Via(str, log_path)]
 UrlPath = Annotated[str, Via(str, url_path)]
 MetricPrefix = Annotated[str, Via(str, metric_prefix)]
 LogFormat = Annotated[str, Via(str, log_format)]
+Workers = Annotated[int, Via(int, between(1, 64))]

@@ -35,7 +35,7 @@ from . import apisix_config
 from .apisix_config import EXPORT_ADDR, Apisix, NginxConfig, PluginAttr, at, is_given
 from .apisix_deployment import Deployment
 from .environment import substitute
-from .fields import Identifier
+from .fields import Identifier, Workers
 from .resources import Resources, declared
 from .settings import (
     AccessLogSection,
@@ -73,6 +73,7 @@ class Sections:
     resolver: Any = None
     control: Any = None
     status: Any = None
+    workers: Any = None
 
 
 Catalogue: TypeAlias = Callable[[tuple[str, ...] | None], Mapping[str, Plugin]]
@@ -192,6 +193,7 @@ class _Reader:
             standalone=deployment.standalone,
             trusted_proxies=trusted,
             resolver=apisix.resolver(resolver.settings()),
+            workers=self._given("workers", Workers) or 1,
             health_checks=not apisix.disable_upstream_healthcheck,
         )
 

@@ -211,6 +211,7 @@ class LimitsSection:
     max_queue: CountOrNone = _LIMITS.max_queue
     queue_timeout: Duration = _LIMITS.queue_timeout
     shutdown_timeout: Duration = _LIMITS.shutdown_timeout
+    drain_time: Duration = _LIMITS.drain_time
 
     def settings(self) -> Limits:
         return Limits(**asdict(self, recurse=False))

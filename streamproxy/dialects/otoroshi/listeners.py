@@ -85,9 +85,11 @@ class Exposure:
 
 def expose(key: Key, service: TcpService) -> Exposure:
     """What the service ``key`` asks for. Without names all targets of all rules are one pool."""
+    checks = service.checks.checks
     if service.routes_by_name:
         upstreams = [
-            Upstream(f"{key} rules[{index}]", _nodes(rule.targets)) for index, rule in enumerate(service.rules)
+            Upstream(f"{key} rules[{index}]", _nodes(rule.targets), checks=checks)
+            for index, rule in enumerate(service.rules)
         ]
         routes = [
             Route(upstream.id, Match(names=(rule.domain,)), upstream.id)
@@ -95,11 +97,11 @@ def expose(key: Key, service: TcpService) -> Exposure:
         ]
     else:
         pool = [target for rule in service.rules for target in rule.targets]
-        upstreams = [Upstream(f"{key} rules", _nodes(pool))] if pool else []
+        upstreams = [Upstream(f"{key} rules", _nodes(pool), checks=checks)] if pool else []
         routes = [Route(upstream.id, Match(), upstream.id) for upstream in upstreams]
     fallback = None
     if service.routes_by_name and service.sni.forward_if_no_match:
-        upstreams.append(Upstream(f"{key} sni.forwardsTo", _nodes([service.sni.forwards_to])))
+        upstreams.append(Upstream(f"{key} sni.forwardsTo", _nodes([service.sni.forwards_to]), checks=checks))
         fallback = Route(upstreams[-1].id, Match(), upstreams[-1].id)
     return Exposure(
         key=key,

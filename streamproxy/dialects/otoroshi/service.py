@@ -5,7 +5,7 @@ Fields, defaults and write order are Otoroshi's. Where Otoroshi stores something
 without host empties its rule, a port that is a string becomes 8080, an unknown ``tls`` becomes ``Disabled``), the
 document is refused. ``null`` counts as not given; keys that nobody knows are dropped, as Otoroshi drops them.
 
-What is ours is written only where it says something: ``starttls``, ``access`` and ``limits`` of a service,
+What is ours is written only where it says something: ``starttls``, ``access``, ``limits`` and ``checks`` of a service,
 ``httpHost`` of its ``sni``, ``tlsConfig`` of a target.
 """
 
@@ -21,6 +21,7 @@ from streamproxy.model import STARTTLS, ClientAuth, Json, NamePattern, TlsMode, 
 from streamproxy.tls import certificates
 
 from ..codec import Port, Via, bounded, shown, structure
+from ..healthchecks import UNCHECKED, ChecksText
 from ..hostname import canonical_host
 from ..restrictions import NOT_WRITTEN, WrittenAccess, WrittenLimits
 from .domain import name_pattern
@@ -177,6 +178,7 @@ class TcpService:
     starttls: Annotated[str, Via(str, _starttls)] = ""
     access: WrittenAccess = NOT_WRITTEN
     limits: WrittenLimits = NOT_WRITTEN
+    checks: ChecksText = UNCHECKED
 
     @property
     def routes_by_name(self) -> bool:
@@ -248,6 +250,8 @@ def encode(service: TcpService) -> dict[str, Json]:
         document["access"] = service.access.source
     if service.limits.source:
         document["limits"] = service.limits.source
+    if service.checks.source:
+        document["checks"] = service.checks.source
     return document
 
 

@@ -90,8 +90,7 @@ class Entry(Generic[T]):
 
 class Cache(Generic[T]):
     """
-    ``ask`` is who looks a name up; ``seconds`` a monotonic clock and ``call_later`` its timers. ``valid`` overrides
-    every answer's TTL.
+    ``ask`` is who looks a name up; ``seconds`` a monotonic clock and ``call_later`` its timers.
     """
 
     def __init__(
@@ -99,12 +98,10 @@ class Cache(Generic[T]):
         ask: Callable[[str], Deferred[Found[T]]],
         seconds: Callable[[], float],
         call_later: CallLater = no_timers,
-        valid: float | None = None,
     ) -> None:
         self._ask = ask
         self._seconds = seconds
         self._call_later = call_later
-        self._valid = valid
         self._entries: OrderedDict[str, Entry[T]] = OrderedDict()
 
     def peek(self, name: str) -> T | None:
@@ -206,7 +203,7 @@ class Cache(Generic[T]):
 
     def _answered(self, found: Found[T], name: str, entry: Entry[T]) -> None:
         now = self._seconds()
-        ttl = min(MOST_TTL, max(LEAST_TTL, found.ttl if self._valid is None else self._valid))
+        ttl = min(MOST_TTL, max(LEAST_TTL, found.ttl))
         is_news = entry.value != found.value
         if is_news:
             entry.value = found.value
@@ -218,7 +215,7 @@ class Cache(Generic[T]):
     def _failed(self, failure: Failure, name: str, entry: Entry[T]) -> None:
         now = self._seconds()
         error = failure.value
-        entry.error = failure.getErrorMessage() or failure.type.__name__
+        entry.error = failure.getErrorMessage() or type(error).__name__
         back_off = min(MOST_BACK_OFF, 2.0 ** min(entry.failures, 10))
         entry.failures += 1
         is_news = False

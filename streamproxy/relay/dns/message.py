@@ -263,10 +263,8 @@ def _decode_name(data: bytes, at: int) -> tuple[str, int]:
 
 
 def _shown(label: bytes) -> str:
-    """A label as text: what a host name has not is escaped (RFC 1035, section 5.1), so that no two labels look alike."""
+    """A label as text; what no host name has is escaped (RFC 1035, section 5.1), so that no two look alike."""
     text = label.decode("latin-1")
     if text.isascii() and text.replace("-", "").replace("_", "").isalnum():
         return text.lower()
-    return "".join(
-        c.lower() if c.isascii() and (c.isalnum() or c in "-_") else f"\\{ord(c):03d}" for c in text
-    )
+    return "".join(c.lower() if c.isascii() and (c.isalnum() or c in "-_") else f"\\{ord(c):03d}" for c in text)

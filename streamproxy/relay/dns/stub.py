@@ -7,13 +7,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from ...model import Address, ResolverSettings
 from .answers import Found, NothingThere, ResolutionError
 from .exchange import Ask, ServerError
-from .message import A, AAAA, NO_ERROR, NO_SUCH_NAME, SRV, MessageError, Question, Reply, Service, follow
+from .message import AAAA, NO_ERROR, NO_SUCH_NAME, SRV, A, MessageError, Question, Reply, Service, follow
 from .system import MOST_ADDRESSES, Hosts, ResolvConf, candidates
 
 # Each server is asked so often, the others in between.
@@ -86,11 +86,17 @@ class Stub:
             return Found(known, HOSTS_TTL)
         conf = self._surroundings.resolv_conf()
         if not (self._settings.servers or conf.servers):
-            found = self._of_wanted_families(await self._surroundings.fallback(host))
+            found = self._of_wanted_families(await self._of_system(host))
             if not found:
                 raise NothingThere(f"{host} has no address")
             return Found(found, SYSTEM_TTL)
         return await self._search(host, conf, self._both_families)
+
+    async def _of_system(self, host: str) -> tuple[str, ...]:
+        try:
+            return await self._surroundings.fallback(host)
+        except OSError as error:
+            raise ResolutionError(f"{host} could not be resolved: {error}") from error
 
     def _without_asking(self, name: str) -> tuple[str, ...]:
         known = self._surroundings.hosts().get(name, ())
@@ -136,6 +142,8 @@ class Stub:
                     answer.addTimeout(GRACE, self._clock)
                 try:
                     found.append(await answer)
+                except CancelledError:
+                    raise
                 except Exception as error:  # noqa: BLE001 - whatever it is, the other family is there yet
                     problems.append(error)
         finally:
@@ -170,7 +178,7 @@ class Stub:
                 raise ResolutionError(str(error)) from error
             ttl = min(ttl, float("inf") if chain.ttl is None else chain.ttl)
             if chain.data:
-                return Found(chain.data, ttl)
+                return Found(chain.data, ttl if self._settings.valid is None else self._settings.valid)
             if reply.code == NO_SUCH_NAME:
                 raise NothingThere(f"{chain.name} does not exist", _least(ttl, reply.negative_ttl))
             if chain.name == asked or reply.negative_ttl is not None:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 
 from streamproxy.errors import RevisionConflict, StoreError
-from streamproxy.interfaces import ConfigStore, Loaded
+from streamproxy.interfaces import ConfigStore, Loaded, Pending
 from streamproxy.model import Delete, Document, Json, Key, Put
 
 from .conftest import Bench
@@ -262,3 +262,38 @@ def test_a_closed_store_refuses_and_closes_again(bench: Bench, store: ConfigStor
 
 def test_a_store_that_was_never_used_can_be_closed(bench: Bench, store: ConfigStore) -> None:
     bench.reactor.result_of(store.close())
+
+
+def test_a_revision_that_waits_to_be_confirmed(bench: Bench, store: ConfigStore) -> None:
+    result_of = bench.reactor.result_of
+    assert result_of(store.pending()) == ()
+
+    result_of(store.commit([Put(PG, {"port": 1})], author="ops"))
+    result_of(store.commit([Put(PG, {"port": 2})], author="ops", confirm_by=500.5))
+    result_of(store.commit([Put(PG, {"port": 3})], author="ops", confirm_by=600.5))
+
+    assert result_of(store.pending()) == (Pending(2, 500.5), Pending(3, 600.5))
+
+    result_of(store.commit([], author="ops", settles=[2]))
+    assert result_of(store.pending()) == (Pending(3, 600.5),)
+    assert result_of(store.load()).revision == 3, "to confirm is no revision"
+
+    taken_back = result_of(store.commit([Put(PG, {"port": 2})], author="nobody", settles=[3, 99]))
+    assert (taken_back.revision, result_of(store.pending())) == (4, ())
+
+
+def test_what_changes_nothing_does_not_have_to_be_confirmed(bench: Bench, store: ConfigStore) -> None:
+    bench.reactor.result_of(store.commit([Delete(PG)], author="ops", confirm_by=500.5))
+    assert bench.reactor.result_of(store.pending()) == ()
+
+
+def test_what_waits_to_be_confirmed_is_not_forgotten(bench: Bench, store: ConfigStore) -> None:
+    result_of = bench.reactor.result_of
+    result_of(store.commit([Put(PG, {"port": 0})], author="ops", confirm_by=500.5))
+    for port in range(1, 10):
+        result_of(store.commit([Put(PG, {"port": port})], author="ops"))
+
+    assert [revision.number for revision in result_of(store.revisions())] == [10, 9, 8, 7, 6, 1]
+
+    result_of(store.commit([Put(PG, {"port": 10})], author="ops", settles=[1]))
+    assert [revision.number for revision in result_of(store.revisions())] == [11, 10, 9, 8, 7]

@@ -222,7 +222,7 @@ class TestOrder:
             "unknown plugin [nobody]",
             "invalid remote_addr: :/8",
             "invalid server_addr: :/8",
-            'upstream.type: type "x" is not known here: there is roundrobin, chash, least_conn, ewma',
+            None,
         ]
 
     def test_of_a_service(self) -> None:
@@ -291,11 +291,6 @@ class TestUpstreams:
                     'object matches none of the required: ["active"] or ["active","passive"]'
                 ),
             ),
-            ({"nodes": {"localhost": 1}}, "nodes.localhost: needs a port: a stream has no default one"),
-            (
-                {"service_name": "s", "discovery_type": "dns"},
-                "service_name: service discovery is not supported: write the nodes",
-            ),
             (
                 {"nodes": [{"host": "a", "port": 1, "weight": -1}]},
                 'invalid configuration: property "nodes" validation failed: object matches none of the required',
@@ -305,6 +300,29 @@ class TestUpstreams:
     )
     def test_what_is_said(self, body: dict[str, Any], text: str | None) -> None:
         assert refused("upstreams", body) == text
+
+    @pytest.mark.parametrize(
+        ("body", "problem"),
+        [
+            ({"nodes": {"localhost": 1}}, "nodes.localhost: needs a port: a stream has no default one"),
+            (
+                {"service_name": "s", "discovery_type": "dns"},
+                "service_name: service discovery is not supported: write the nodes",
+            ),
+            ({**RR, "type": "x"}, 'type: type "x" is not known here: there is roundrobin, chash, least_conn, ewma'),
+            ({"nodes": {"a b:80": 1}}, 'nodes["a b:80"]: expected a host name or an IP address, got "a b"'),
+            (
+                {**RR, "checks": {"active": {"timeout": 0}}},
+                "checks.active.timeout: expected more than 0 seconds",
+            ),
+        ],
+    )
+    def test_what_is_stored_and_cannot_be_served(self, body: dict[str, Any], problem: str) -> None:
+        for kind, whole in (("upstreams", body), ("services", {"upstream": body}), ("stream_routes", {"upstream": body})):
+            assert refused(kind, whole) is None
+            _, problems = canonical(Key("apisix", kind, "1"), whole)
+            found = [str(each).removeprefix("upstream.") for each in problems if each.tolerable]
+            assert found == [problem], kind
 
 
 class TestCertificates:

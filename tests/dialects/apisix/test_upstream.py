@@ -43,6 +43,11 @@ def test_nodes_as_a_list() -> None:
     )
 
 
+@pytest.mark.parametrize("nodes", [{"_db._tcp.x": 2}, {"_DB._tcp.x:9": 2}, [{"host": "_db._tcp.x", "weight": 2}]])
+def test_a_service_needs_no_port(nodes: Any) -> None:
+    assert made(nodes=nodes) == Upstream(NAME, (Node("_db._tcp.x", 0, weight=2),))
+
+
 @pytest.mark.parametrize("nodes", [{}, []])
 def test_no_nodes(nodes: Any) -> None:
     assert made(nodes=nodes) == Upstream(NAME, ())

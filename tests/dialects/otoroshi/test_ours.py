@@ -6,7 +6,7 @@ from typing import Any
 
 from streamproxy.dialects import otoroshi
 from streamproxy.dialects.claims import Claims
-from streamproxy.model import ClientPolicy, FactKind, Key, TlsVersion
+from streamproxy.model import ClientPolicy, FactKind, Key, Probe, TlsVersion
 from tests.tls.pki import Authority
 
 ROOT = Authority.root("a root")
@@ -107,3 +107,34 @@ class TestMysql:
 
     def test_passed_through_it_needs_nothing(self) -> None:
         assert paths(service(tls="PassThrough", starttls="mysql", rules=[{"targets": [{"host": "db"}]}])) == []
+
+
+CHECKS = {"active": {"type": "tcp", "healthy": {"interval": 2, "successes": 1}}, "passive": {}}
+
+
+def test_targets_are_checked_as_apisixs_nodes_are() -> None:
+    body = with_target()
+    body |= {"checks": CHECKS, "tls": "Enabled", "sni": {"enabled": True, "forwardIfNoMatch": True}}
+    decoded, problems = otoroshi.decode(body, id="x")
+    assert decoded is not None, problems
+    upstreams = otoroshi.expose(Key("otoroshi", "tcp-services", "x"), decoded).upstreams
+    assert len(upstreams) == 2, "a rule's targets, and those of sni.forwardsTo"
+    for upstream in upstreams:
+        assert upstream.checks is not None
+        assert upstream.checks.active is not None
+        assert (upstream.checks.active.probe, upstream.checks.active.healthy_interval) == (Probe.TCP, 2.0)
+        assert upstream.checks.passive is not None
+    stored, _ = otoroshi.canonical(body, id="x")
+    assert stored is not None
+    assert stored["checks"] == CHECKS
+    assert "checks" not in otoroshi.encode(otoroshi.decode(service(), id="x")[0])  # type: ignore[arg-type]
+
+
+def test_checks_that_cannot_be_are_refused_where_they_stand() -> None:
+    for wrong, path in (
+        (7, "checks"),
+        ({"passive": {}}, "checks"),
+        ({"active": {"type": "gopher"}}, "checks.active.type"),
+        ({"active": {"timeout": 0}}, "checks.active.timeout"),
+    ):
+        assert paths(service(checks=wrong)) == [path], wrong
