@@ -19,6 +19,7 @@ from streamproxy.plugins.seam import Plugin
 
 from . import incoming
 from .apisix import ApisixApi
+from .apisix_openapi import apisix_paths
 from .apisix_resource import Resources
 from .auth import is_loopback
 from .gate import Gate
@@ -115,11 +116,11 @@ class AdminApp:
         self._listeners = ListenersApi(configuration, runtime, writer, uuid)
         self._native = NativeApi(configuration, runtime, clock, ready, lambda: self.failed_logins)
         self._access = AccessApi(settings)
-        self._ui = Ui()
+        self._ui = Ui(settings.require_key)
         self._sessions = SessionsApi(runtime, call_later)
         self._explain = ExplainApi(runtime)
         self._revisions = RevisionsApi(configuration, writer, writer.encrypted)
-        self._openapi = OpenApi(PARTS)
+        self._openapi = OpenApi(PARTS, apisix_paths())
         self._gate = Gate(self.app.resource(), settings, clock)
 
     @property

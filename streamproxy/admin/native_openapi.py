@@ -77,6 +77,10 @@ _HEADERS = (
     ("If-Match", 'The revision of the document that the caller saw: `"12"`.'),
 )
 _ALWAYS = {400: "What was asked is wrong.", 401: "No or wrong credentials.", 403: "Not allowed."}
+_OUTDATED = {
+    409: "It is declared in a file, or the configuration is not at the revision that was expected.",
+    412: "The document is not at the revision that was expected.",
+}
 _ERROR = shape(error=TEXT, error_description=TEXT)
 
 
@@ -99,12 +103,12 @@ class Part:
 
 
 class OpenApi:
-    """Serves the document of all ``parts``, its own included."""
+    """Serves the document of all ``parts``, its own included, and of ``more`` paths that others have described."""
 
     app: Klein = router()
 
-    def __init__(self, parts: Iterable[Part]) -> None:
-        self._document = document((*parts, Part(PREFIX, OpenApi)))
+    def __init__(self, parts: Iterable[Part], more: Mapping[str, Any] | None = None) -> None:
+        self._document = document((*parts, Part(PREFIX, OpenApi)), more)
 
     @app.route("/openapi.json", methods=["GET"])
     @described(Operation("This document."))
@@ -123,9 +127,9 @@ def operations(parts: Iterable[Part]) -> Iterator[tuple[str, str, str, Operation
                 yield path, method, rule.endpoint, handler.operation
 
 
-def document(parts: Iterable[Part]) -> Mapping[str, Any]:
+def document(parts: Iterable[Part], more: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     """As OpenAPI 3.1 has it."""
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, dict[str, Any]] = dict(more or {})
     for path, method, name, operation in operations(parts):
         shown = _ARGUMENT.sub(r"{\1}", path)
         arguments = _ARGUMENT.findall(path)
@@ -135,7 +139,7 @@ def document(parts: Iterable[Part]) -> Mapping[str, Any]:
         "info": {
             "title": "streamproxy",
             "version": __version__,
-            "description": "Our own API. Beside it there are Otoroshi's (/api, /apis) and APISIX's (/apisix/admin).",
+            "description": "Our own API and APISIX's (/apisix/admin). Beside them there is Otoroshi's (/api, /apis).",
         },
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {"basic": []}],
@@ -180,7 +184,11 @@ def _responses(operation: Operation) -> Mapping[str, Any]:
     for code, schema in operation.answers.items():
         media = operation.media if not responses else JSON
         responses[str(code)] = {"description": "As asked.", "content": {media: {"schema": schema}}}
-    refusals = {**({} if operation.is_public else _ALWAYS), **operation.refusals}
+    refusals = {
+        **({} if operation.is_public else _ALWAYS),
+        **(_OUTDATED if operation.writes else {}),
+        **operation.refusals,
+    }
     for code, text in sorted(refusals.items()):
         content = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
         responses.setdefault(str(code), {"description": text, "content": content})

@@ -93,8 +93,8 @@ class Subscriber:
 class Events:
     """
     Everybody who wants to know. As long as there is nobody, sessions do not notice; with somebody, what is told in one
-    turn is bounded, and what there was no room for is counted and told as ``lost``. ``call_later``: a reactor's; without
-    it everything is told at once.
+    turn is bounded, and what there was no room for is counted and told as ``lost``. ``call_later``: a reactor's;
+    without it everything is told at once.
     """
 
     def __init__(self, runtime: Runtime, call_later: CallLater | None) -> None:

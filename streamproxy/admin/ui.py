@@ -17,7 +17,7 @@ from twisted.web.http import CACHED
 from twisted.web.server import Request
 
 from . import incoming
-from .respond import Answer, RefusedError, answer, empty_answer, router
+from .respond import Answer, RefusedError, answer, empty_answer, json_answer, router
 
 PATH: Final = b"/ui/"
 
@@ -71,16 +71,25 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 class Ui:
-    """Everything under ``/ui/``. The files are read once: nothing that a request says ever becomes a path on disk."""
+    """
+    Everything under ``/ui/``. The files are read once: nothing that a request says ever becomes a path on disk.
+    ``require_key``: does the API ask for credentials?
+    """
 
     app: Klein = router()
 
-    def __init__(self) -> None:
+    def __init__(self, require_key: bool = True) -> None:
         self._assets = assets()
+        self._require_key = require_key
 
     @app.route("/", methods=["GET"])
     def index(self, request: Request) -> Answer:
         return self._sent(request, "index.html")
+
+    @app.route("/config.json", methods=["GET"])
+    def config(self, _request: Request) -> Answer:
+        """What has to be known before anybody logged in: to try and see would be a failed login."""
+        return json_answer({"credentials_required": self._require_key})
 
     @app.route("/<path:name>", methods=["GET"])
     def file(self, request: Request, name: str) -> Answer:

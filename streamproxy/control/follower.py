@@ -131,7 +131,7 @@ class Follower:
     _reporting: LoopingCall | None = field(default=None, init=False)
 
     def start(self) -> None:
-        self._channel = Channel(self.reactor, self.wire.socket, self._heard, self._gone)
+        self._channel = self.wire.watched(self.reactor, self._heard, self._gone)
         self._channel.start()
         self._reporting = LoopingCall(self._report)
         self._reporting.clock = self.reactor

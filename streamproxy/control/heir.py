@@ -90,7 +90,7 @@ class Heir:
                 self._channel = None
                 done()
 
-        self._channel = Channel(reactor, self._wire.socket, heard, gone)
+        self._channel = self._wire.watched(reactor, heard, gone)
         self._channel.start()
         self._channel.send({"ready": os.getpid()})
 

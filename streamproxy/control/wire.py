@@ -135,6 +135,14 @@ class Wire:
             self._messages.extend(self._inbox.read(self.socket))
         return self._messages.popleft()
 
+    def watched(
+        self, reactor: Reactor, heard: Callable[[Message], None], gone: Callable[[], None] = lambda: None
+    ) -> Channel:
+        """From now on the reactor watches it; what has come already is heard first."""
+        channel = Channel(reactor, self.socket, heard, gone)
+        channel.hear(self._inbox, self._messages)
+        return channel
+
     def close(self) -> None:
         self._inbox.close()
         for message in self._messages:
@@ -164,12 +172,20 @@ class Channel:
         self._heard = heard
         self._gone = gone
         self._inbox = Inbox()
+        self._early: list[Message] = []
         self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._closed = False
 
     def start(self) -> None:
         """Listen from now on."""
         self._reactor.addReader(self)
+        messages, self._early = self._early, []
+        self._tell(messages)
+
+    def hear(self, inbox: Inbox, messages: Iterable[Message]) -> None:
+        """This has come before, and is told when it starts."""
+        self._inbox = inbox
+        self._early = list(messages)
 
     def send(self, body: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """The descriptors stay the caller's."""
@@ -207,6 +223,9 @@ class Channel:
         except (WireError, OSError):
             self._lost()
             return
+        self._tell(messages)
+
+    def _tell(self, messages: Iterable[Message]) -> None:
         for message in messages:
             if self._closed:
                 message.discard()

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from ..model import Document, Ended, ListenAddress, ListenerStatus, Ongoing, SessionPolicy, Transport
+from ..model import Document, Ended, ListenAddress, ListenerState, ListenerStatus, Ongoing, SessionPolicy, Transport
 from ..relay.pktinfo import bind_udp
 from .estate import Estate, Held, messages
 from .ports import bind_tcp
@@ -255,19 +255,21 @@ class Workforce:
         return tuple(sockets)
 
     def _stand_in(self, worker: Worker, address: ListenAddress) -> None:
-        """As long as it cannot accept itself, nobody who comes to its socket is to wait."""
+        """Until it says that it accepts itself, nobody who comes to its socket is to wait."""
         sockets = self._shared[address][1]
-        if self._ending or worker.heard is not None or worker.number > len(sockets):
+        if self._ending or address in worker.stand_ins or worker.number > len(sockets):
             return
         lent = self._lend(address, sockets[worker.number - 1].dup())
         if lent is not None:
             worker.stand_ins[address] = lent
 
     def _serves(self, worker: Worker) -> None:
+        if worker.heard is None and worker.process is not None:
+            self._log.info("worker {number} (process {pid}) serves", number=worker.number, pid=worker.process.pid)
         worker.heard = self._reactor.seconds()
-        for lent in worker.stand_ins.values():
-            lent.close()
-        worker.stand_ins.clear()
+        for status in worker.status:
+            if status.state is ListenerState.LISTENING and status.listener.address in worker.stand_ins:
+                worker.stand_ins.pop(status.listener.address).close()
 
     def _look(self) -> None:
         """One that is silent does not serve either."""
@@ -375,8 +377,8 @@ class Workforce:
         message.discard()
         body = message.body
         if "status" in body:
-            self._serves(worker)
             worker.status = unpacked(body["status"])
+            self._serves(worker)
             worker.sessions = sum(status.sessions for status in worker.status)
         elif "answer" in body:
             deferred = worker.asked.get(body["number"])

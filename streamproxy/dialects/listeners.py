@@ -17,7 +17,7 @@ from streamproxy.model import Access, Json, Key, ListenerLimits, StaticListener,
 
 from .codec import Via, shown, structure
 from .restrictions import AccessText, LimitsText
-from .stream_proxy import ENDS_OR_PASSES, ProxyVersion, Range, listen_range
+from .stream_proxy import ProxyVersion, Range, listen_range
 
 LISTENERS: Final = ("native", "listeners")
 """Dialect and kind of these documents."""
@@ -99,8 +99,6 @@ class _Body:
             raise InvalidConfiguration(problems)
 
     def _problems(self) -> Iterator[Problem]:
-        if self.tls and self.tls_passthrough:
-            yield ENDS_OR_PASSES
         if self.transport is Transport.UDP:
             for name in _TCP_ONLY:
                 if getattr(self, name):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from attrs import frozen
 
-from streamproxy.errors import InvalidConfiguration, Problem
+from streamproxy.errors import Problem
 from streamproxy.model import ListenAddress, StaticListener, Transport, canonical_interface
 
 from .claims import Claims
@@ -152,9 +152,6 @@ def _version(value: object) -> int:
 ProxyVersion = Annotated[int, Via(Any, _version)]
 """``true`` is APISIX's, version 1, and ``false`` is none."""
 
-ENDS_OR_PASSES: Final = Problem("tls_passthrough", "conflict", "contradicts tls: either TLS ends here, or it passes")
-
-
 @frozen
 class _Entry:
     addr: Annotated[Range, Via(Any, listen_range)]
@@ -162,10 +159,6 @@ class _Entry:
     tls_passthrough: bool = False
     proxy_protocol: bool | None = None
     proxy_protocol_to_upstream: ProxyVersion | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if self.tls and self.tls_passthrough:
-            raise InvalidConfiguration((ENDS_OR_PASSES,))
 
     def listener(
         self, address: ListenAddress, path: str, proxy_protocol: bool, proxy_protocol_to_upstream: int

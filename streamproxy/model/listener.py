@@ -35,7 +35,8 @@ class Listener:
     ``mysql``).
     ``proxy_in`` says whose PROXY protocol headers are read, ``proxy_out`` is the version sent to targets (0: none).
     With ``fallback_names`` a client that shook hands without saying a name is routed by the one whose certificate it
-    was shown (``tls.fallback_sni``). Each of ``access`` has to let a client in. ``limits`` stand in place of the
+    was shown (``tls.fallback_sni``). Where TLS ends (``tls`` is ``TERMINATE``) and ``passes``, it does not for clients
+    whose route says so. Each of ``access`` has to let a client in. ``limits`` stand in place of the
     process's.
     """
 
@@ -50,5 +51,6 @@ class Listener:
     proxy_in: ProxyAccept | None = None
     proxy_out: int = 0
     fallback_names: bool = False
+    passes: bool = False
     access: tuple[Access, ...] = ()
     limits: ListenerLimits = ListenerLimits()

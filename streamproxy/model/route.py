@@ -56,7 +56,8 @@ class Route:
     ``id`` is unique in its routing and tells people where it stands
     (``otoroshi:tcp-services/pg rules[0]``). ``upstream`` names an upstream of the snapshot; where it is empty, a plugin
     has to name one. ``plugins`` are asked in their order. ``document`` is where the route is from, ``service`` the id
-    of the service it leads through, ``name`` what its author calls it (both empty where there is none).
+    of the service it leads through, ``name`` what its author calls it (both empty where there is none). With
+    ``passthrough`` its sessions are left encrypted by a listener that leaves that to its routes.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Route:
     document: Key | None = None
     service: str = ""
     name: str = ""
+    passthrough: bool = False
 
 
 class Order(enum.Enum):

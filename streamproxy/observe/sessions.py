@@ -92,6 +92,20 @@ class Tally:
         else:
             del self._clients[client]
 
+    def began(self, client: str) -> None:
+        """A session of this client address was accepted."""
+        self.sessions += 1
+        self.accepted += 1
+        self.came(client)
+
+    def over(self, record: Ended) -> None:
+        """A session that began is over."""
+        self.left(record.facts.peer.host)
+        self.sessions -= 1
+        self.bytes_in += record.bytes_in
+        self.bytes_out += record.bytes_out
+        self.ended[record.ending] += 1
+
     def of_client(self, client: str) -> int:
         """How many sessions this client address has open here."""
         return self._clients.get(client, 0)

@@ -69,6 +69,22 @@ def meters(limits: Limits, crowd: Crowd, client: str, now: float) -> tuple[Meter
     return Meter(own, each, crowd.inwards, client, now), Meter(own, each, crowd.outwards, client, now)
 
 
+def valves(
+    reactor: Reactor, found: tuple[Meter, Meter] | None, client: Leg, said: int, target: Leg, beyond: int
+) -> tuple[Leg, Leg]:
+    """
+    Both legs, as fast as :func:`meters` says they may be. ``said`` bytes from the client and ``beyond`` from the target
+    are about to be relayed already.
+    """
+    if found is None:
+        return client, target
+    inwards, outwards = found
+    now = reactor.seconds()
+    inwards.book(said, now)
+    outwards.book(beyond, now)
+    return Valve(reactor, client, inwards), Valve(reactor, target, outwards)
+
+
 class Valve:
     """
     A leg that lets through what another one brings as fast as its meter allows, and what it is given as it is. The

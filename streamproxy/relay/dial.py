@@ -79,7 +79,7 @@ class Dial:
             except OSError as error:
                 if error.errno in EXHAUSTED:
                     # Which is not the node's fault.
-                    self._fail(Ending.OVER_LIMIT, "no descriptor was left")
+                    self._fail(Ending.OVER_LIMIT, f"no descriptor was left: {error.strerror or error}")
                     return
                 self._note(error)
                 continue

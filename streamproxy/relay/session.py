@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from attrs import evolve
+from typing import TYPE_CHECKING, Any
 
 from ..balance.member import member_key
 from ..interfaces import Leg
@@ -28,7 +26,7 @@ from ..rules.variables import variable
 from ..sniff.opening import Opening
 from ..sniff.starttls import TARGET_FIRST
 from .announce import proxy_header
-from .bandwidth import Valve, meters
+from .bandwidth import meters, valves
 from .checkpoint import Checkpoint
 from .early import WINDOW, Early
 from .engine import IDLE_LOOKS
@@ -39,8 +37,10 @@ from .meeting import Meeting
 from .proxied import Claim, HeaderReading
 from .pump import Pump
 from .reach import Reach
+from .socket_leg import SocketLeg
 from .termination import Termination
 from .tls_leg import TlsLeg
+from .visitor import Visitor
 
 if TYPE_CHECKING:
     from ..balance.member import MemberKey
@@ -60,7 +60,6 @@ class Session:
     __slots__ = (
         "_admission",
         "_checkpoint",
-        "_claim",
         "_client",
         "_connect_time",
         "_deadline",
@@ -68,13 +67,11 @@ class Session:
         "_early",
         "_engine",
         "_idle_timeout",
-        "_introduction",
         "_last_moved",
-        "_local",
         "_meeting",
+        "_mode",
         "_opening_time",
         "_over",
-        "_peer",
         "_pump",
         "_reach",
         "_reading",
@@ -84,7 +81,7 @@ class Session:
         "_started_wall",
         "_still",
         "_upstream",
-        "_via",
+        "_visitor",
         "number",
     )
 
@@ -96,20 +93,16 @@ class Session:
         self._serving = serving
         self._door = door
         self._client = client
-        self._peer = peer
-        self._local = local
+        self._visitor = Visitor(serving.listener, peer, local)
         self._started = engine.reactor.seconds()
         self._started_wall = engine.now()
         self._early = Early(client, self._client_lost)
         self._reading: Reading | HostReading | HeaderReading | None = None
-        self._claim: Claim | None = None
-        self._via: Address | None = None
         self._admission: Admission | None = None
         self._checkpoint: Checkpoint | None = None
         self._upstream: Upstream | None = None
         self._meeting: Meeting | None = None
         self._deadline: Deadlines[Session] | None = None
-        self._introduction: Introduction | None = None
         self._opening_time: float | None = None
         self._connect_time: float | None = None
         self._route: Route | None = None
@@ -119,15 +112,14 @@ class Session:
         self._last_moved = 0
         self._still = 0
         self._over = False
+        self._mode = serving.listener.tls
 
     # The client introduces itself
 
     def begin(self) -> None:
         """Take the client on."""
-        tally, host, serving = self._door.tally, self._peer.host, self._serving
-        tally.sessions += 1
-        tally.accepted += 1
-        tally.came(host)
+        host, serving = self._visitor.peer.host, self._serving
+        self._door.tally.began(host)
         self._engine.table.opened(self, host)
         if serving.limits.max_duration is not None:
             self._engine.duration_watch(serving.limits.max_duration).add(self)
@@ -136,28 +128,27 @@ class Session:
             self._introduce()
             return
         self._wait(self._engine.sniff_deadline(serving.limits.sniff_timeout))
-        self._reading = HeaderReading(accept, self._peer.host, self._early, self._client, self)
+        self._reading = HeaderReading(accept, host, self._early, self._client, self)
         self._reading.begin()
 
     def proxied(self, claim: Claim | None) -> None:
         """The PROXY protocol's header has been read."""
         self._reading = None
         self._forget_deadline()
-        self._claim = claim
-        if claim is not None and claim.adopted and claim.source is not None:
-            direct, self._peer = self._peer, claim.source
-            self._via = direct
-            if claim.destination is not None:
-                self._local = claim.destination
-            self._engine.table.moved(self, direct.host, self._peer.host)
-            met = self._door.readmits(direct.host, self._peer.host, self._serving)
+        direct = self._visitor.peer.host
+        if claim is not None and self._visitor.adopt(claim):
+            client = self._visitor.peer.host
+            self._engine.table.moved(self, direct, client)
+            met = self._door.readmits(direct, client, self._serving)
             if met:
                 self._end(Ending.DENIED if met == DENIED else Ending.OVER_LIMIT, met)
                 return
         self._introduce()
 
     def _introduce(self) -> None:
-        serving = self._serving
+        serving, terminator = self._serving, self._engine.terminator
+        if serving.listener.fallback_names and terminator is not None:
+            self._visitor.assumed = terminator.index.fallback
         if serving.listener.tls is TlsMode.TERMINATE:
             self._terminate()
         elif serving.sniff:
@@ -174,15 +165,27 @@ class Session:
             return
         starttls = self._serving.listener.starttls
         if starttls in TARGET_FIRST:
-            self._introduction = Introduction(Opening(), None, starttls)
+            self._visitor.introduction = Introduction(Opening(), None, starttls)
             self._meeting = Meeting(self._engine, self._serving, self._client, self)
             self._decide()
             return
         self._wait(self._engine.handshake_deadline(self._serving.limits.handshake_timeout))
-        Termination(terminator, self._serving.listener, self._client, self).begin()
+        passes = self._passes if self._serving.listener.passes else None
+        Termination(terminator, self._serving.listener, self._client, self, passes=passes).begin()
+
+    def _passes(self, opening: Opening) -> bool:
+        """Does the route that a client with this hello will take leave it encrypted?"""
+        self._visitor.introduction = Introduction(opening)
+        route = self._serving.table.decide(self.facts).route
+        return route is not None and route.passthrough
 
     def introduced(self, introduction: Introduction) -> None:
-        self._introduction = introduction
+        if isinstance(self._client, TlsLeg) and introduction.handshake is None:
+            # It was let pass: what it has sent is still to be read, as it is.
+            self._mode = TlsMode.PASSTHROUGH
+            self._client = SocketLeg(self._engine.hub, self._client.surrender())
+            self._early = Early(self._client, self._client_lost)
+        self._visitor.introduction = introduction
         self._opening_time = self._engine.reactor.seconds() - self._started
         self._forget_deadline()
         serving = self._serving
@@ -195,8 +198,8 @@ class Session:
         self._decide()
 
     def dismissed(self, ending: Ending, detail: str, *, told: bool = False, opening: Opening | None = None) -> None:
-        if opening is not None and self._introduction is None:
-            self._introduction = Introduction(opening)
+        if opening is not None and self._visitor.introduction is None:
+            self._visitor.introduction = Introduction(opening)
         if told:
             self._client.close()
         self._end(ending, detail)
@@ -227,20 +230,7 @@ class Session:
     @property
     def facts(self) -> Facts:
         """What is known of the connection so far."""
-        address = self._serving.listener.address
-        introduction = self._introduction
-        if introduction is None:
-            facts = Facts(address, self._peer, self._local)
-        else:
-            said = introduction.opening
-            facts = Facts(
-                address, self._peer, self._local, said.tls, said.sni, said.alpn, said.http_host, introduction.handshake
-            )
-            if said.tls and said.sni is None and self._serving.listener.fallback_names:
-                terminator = self._engine.terminator
-                facts = evolve(facts, assumed=terminator.index.fallback if terminator is not None else None)
-        claim = self._claim
-        return facts if claim is None else evolve(facts, claimed=claim.source, via=self._via, tlvs=claim.tlvs)
+        return self._visitor.facts
 
     @property
     def listener(self) -> ListenAddress:
@@ -270,31 +260,38 @@ class Session:
 
     def ongoing(self) -> Ongoing:
         """What is known of it now: made when somebody asks, so that it costs nothing when nobody does."""
-        serving, reach, route, engine, admission = (
+        admission = self._admission
+        return Ongoing(
+            **self._account(),
+            phase=self._phase(),
+            variables=dict(admission.variables) if admission is not None else _NO_VARIABLES,
+        )
+
+    def _account(self) -> dict[str, Any]:
+        """What records of it say, whether it goes on or is over."""
+        engine, serving, reach, route, upstream = (
+            self._engine,
             self._serving,
             self._reach,
             self._route,
-            self._engine,
-            self._admission,
+            self._upstream,
         )
-        return Ongoing(
-            id=engine.table.id_of(self.number),
-            facts=self.facts,
-            owner=serving.listener.owner,
-            revision=serving.revision,
-            phase=self._phase(),
-            started=self._started_wall,
-            duration=engine.reactor.seconds() - self._started,
-            route=route.id if route is not None else None,
-            upstream=self._upstream.id if self._upstream is not None else None,
-            node=reach.node.label if reach is not None and reach.node is not None else None,
-            sniff_time=self._opening_time,
-            connect_time=self._connect_time,
-            bytes_in=self.bytes_in,
-            bytes_out=self.bytes_out,
-            attempts=reach.attempts if reach is not None else 0,
-            variables=dict(admission.variables) if admission is not None else _NO_VARIABLES,
-        )
+        return {
+            "id": engine.table.id_of(self.number),
+            "facts": self._visitor.facts,
+            "owner": serving.listener.owner,
+            "revision": serving.revision,
+            "started": self._started_wall,
+            "duration": engine.reactor.seconds() - self._started,
+            "route": route.id if route is not None else None,
+            "upstream": upstream.id if upstream is not None else None,
+            "node": reach.node.label if reach is not None and reach.node is not None else None,
+            "sniff_time": self._opening_time,
+            "connect_time": self._connect_time,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "attempts": reach.attempts if reach is not None else 0,
+        }
 
     def _phase(self) -> Phase:
         if self._pump is not None:
@@ -357,7 +354,7 @@ class Session:
         if upstream.timeouts.idle is not None:
             self._idle_timeout = upstream.timeouts.idle
         reach = self._reach = Reach(
-            engine, serving.limits, serving.listener.tls, upstream, self._introduction, key, announcement
+            engine, serving.limits, self._mode, upstream, self._visitor.introduction, key, announcement
         )
         reach.begin(self)
         if reach.waiting and self._meeting is None:
@@ -393,7 +390,9 @@ class Session:
         self._connect_time = self._engine.reactor.seconds() - self._started - (self._opening_time or 0.0)
         client: Leg = self._client
         if self._serving.is_metered:
-            client, leg = self._metered(client, leg, len(beyond))
+            reactor, crowd = self._engine.reactor, self._door.crowd(self._serving)
+            found = meters(self._serving.limits, crowd, self._visitor.peer.host, reactor.seconds())
+            client, leg = valves(reactor, found, client, len(self._early.window), leg, len(beyond))
         pump = self._pump = Pump(client, leg, self._pumped, self._engine.pipes)
         self._engine.idle_watch(self._idle_timeout).add(self)
         leg.start()
@@ -407,21 +406,9 @@ class Session:
         if self._engine.table.watchers and not self._over:
             self._engine.table.routed(self)
 
-    def _metered(self, client: Leg, target: Leg, beyond: int) -> tuple[Leg, Leg]:
-        """Both legs, as fast as they may be; ``beyond`` bytes from the target are to be relayed already."""
-        reactor, serving = self._engine.reactor, self._serving
-        now = reactor.seconds()
-        found = meters(serving.limits, self._door.crowd(serving), self._peer.host, now)
-        if found is None:
-            return client, target
-        inwards, outwards = found
-        inwards.book(len(self._early.window), now)
-        outwards.book(beyond, now)
-        return Valve(reactor, client, inwards), Valve(reactor, target, outwards)
-
     def met(self, leg: Leg, introduction: Introduction) -> None:
         """Both sides speak TLS with us."""
-        self._introduction = introduction
+        self._visitor.introduction = introduction
         self._meeting = None
         self._forget_deadline()
         self.reached(leg, b"")
@@ -486,36 +473,18 @@ class Session:
         if self._over:
             return
         self._over = True
-        reach, route, engine, admission = self._reach, self._route, self._engine, self._admission
-        bytes_in, bytes_out = self.bytes_in, self.bytes_out
-        tally, most_seconds = self._door.tally, self._serving.limits.max_duration
-        tally.left(self._peer.host)
+        reach, engine, admission = self._reach, self._engine, self._admission
+        most_seconds = self._serving.limits.max_duration
         if most_seconds is not None:
             engine.duration_watch(most_seconds).remove(self)
-        tally.sessions -= 1
-        tally.bytes_in += bytes_in
-        tally.bytes_out += bytes_out
-        tally.ended[ending] += 1
         record = Ended(
-            id=engine.table.id_of(self.number),
-            facts=self.facts,
-            owner=self._serving.listener.owner,
-            revision=self._serving.revision,
+            **self._account(),
             ending=ending,
-            started=self._started_wall,
-            duration=engine.reactor.seconds() - self._started,
-            route=route.id if route is not None else None,
-            upstream=self._upstream.id if self._upstream is not None else None,
-            node=reach.node.label if reach is not None and reach.node is not None else None,
             detail=detail,
-            sniff_time=self._opening_time,
-            connect_time=self._connect_time,
-            bytes_in=bytes_in,
-            bytes_out=bytes_out,
-            attempts=reach.attempts if reach is not None else 0,
             code=admission.code if admission is not None else None,
             variables=admission.variables if admission is not None else _NO_VARIABLES,
         )
+        self._door.tally.over(record)
         if reach is not None:
             reach.leave(broken=ending is Ending.TARGET_RESET)
         if admission is not None:
@@ -523,4 +492,4 @@ class Session:
         # So that nothing of it waits for the garbage collector.
         self._pump = self._reach = self._reading = self._meeting = self._admission = self._checkpoint = None
         self._early.forget()
-        engine.table.closed(self, self._peer.host, record)
+        engine.table.closed(self, self._visitor.peer.host, record)

@@ -73,7 +73,8 @@ class Termination:
     One client's way into TLS: what it asks for TLS with, where it begins in plain text, is answered; its hello is
     peeked at; the certificate and all that goes with it are chosen by the name in it; and only then is there a
     handshake. A name nobody has a certificate for gets an alert and nothing else. ``preamble`` answers the client where
-    the listener's protocol alone does not say how.
+    the listener's protocol alone does not say how. Whoever ``passes`` is true for is introduced with his hello still
+    unread, and there is no handshake.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Termination:
         "_leg",
         "_listener",
         "_opening",
+        "_passes",
         "_preamble",
         "_starttls",
         "_terminator",
@@ -95,7 +97,9 @@ class Termination:
         leg: TlsLeg,
         who: Introduced,
         preamble: Preamble | None = None,
+        passes: Callable[[Opening], bool] | None = None,
     ) -> None:
+        self._passes = passes
         self._terminator = terminator
         self._listener = listener
         self._leg = leg
@@ -170,6 +174,9 @@ class Termination:
         elif isinstance(verdict, Hit):
             hello = verdict.value
             self._opening = Opening(tls=True, sni=hello.sni, alpn=hello.alpn)
+            if self._passes is not None and self._passes(self._opening):
+                self._who.introduced(Introduction(self._opening, None, self._starttls, self._words))
+                return
             self._shake(window, hello.sni, hello.alpn)
 
     def _shake(self, window: bytes, name: str | None, offered: tuple[str, ...]) -> None:

@@ -140,6 +140,14 @@ class TlsLeg:
         if self._release():
             Farewell(self._reactor, self._socket).go()
 
+    def surrender(self) -> socket.socket:
+        """Give the socket away before there is any TLS; what was peeked is still in it."""
+        if self._wanted > 1:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        self._opener = None
+        self._release()
+        return self._socket
+
     def _peek(self) -> None:
         try:
             window = self._socket.recv(1 << 17, socket.MSG_PEEK)

@@ -44,6 +44,7 @@ from .values import (
 # So many routes are shown; the winner always is.
 MOST_ROUTES = 200
 _MOST_CERTIFICATES = 20
+_PASSES = "the route leaves TLS to its target, so no certificate is looked for here"
 
 
 def _no_statuses(_: str) -> None:
@@ -77,7 +78,10 @@ def explain_session(world: World, record: Ended | Ongoing) -> Why:
         if world.source is Source.CURRENT:
             return evolve(why, notes=("nothing listens there any more, and what was there then is forgotten",))
         return evolve(why, notes=("in that configuration nothing listens there",))
-    why = evolve(why, certificate=_certificate(world, listener, facts), notes=_notes(record, listener))
+    passed = listener.passes and facts.handshake is None and _was_decided(record)
+    certificate = None if passed else _certificate(world, listener, facts)
+    notes = (*_notes(record, listener), *((_PASSES,) if passed else ()))
+    why = evolve(why, certificate=certificate, notes=notes)
     if not _was_decided(record):
         return why
     rules = explain(world.snapshot.routings[listener.routing], facts, MOST_ROUTES)
@@ -115,11 +119,15 @@ def explain_connection(world: World, connection: Connection) -> Why:
     why = Why(facts, world.snapshot.revision, world.source, pending, listener=seen, notes=notes)
     if seen.error:
         why = evolve(why, notes=(*notes, f"it does not listen at the moment: {seen.error}"))
-    why = evolve(why, certificate=_certificate(world, listener, facts))
-    refused = _refused(learnt, listener, why.certificate)
-    if refused is not None:
-        return _ends(why, *refused)
     rules = explain(world.snapshot.routings[listener.routing], facts, MOST_ROUTES)
+    passes = listener.passes and rules.winner is not None and rules.winner.passthrough
+    if passes and learnt.ending is None:
+        why = evolve(why, notes=(*why.notes, _PASSES), facts=evolve(facts, handshake=None))
+    else:
+        why = evolve(why, certificate=_certificate(world, listener, facts))
+        refused = _refused(learnt, listener, why.certificate)
+        if refused is not None:
+            return _ends(why, *refused)
     why = evolve(why, rules=rules)
     if rules.winner is None:
         return _ends(why, Ending.NO_ROUTE, "no route matches")

@@ -75,7 +75,8 @@ class PluginSeen:
 @frozen
 class NodeSeen:
     """
-    A node, as it is now: ``None`` where nobody knows, because nothing runs. ``picked``: the session went there, or would go. ``why`` says why, or why not.
+    A node, as it is now: ``None`` where nobody knows, because nothing runs. ``picked``: the session went there, or
+    would go. ``why`` says why, or why not.
     """
 
     label: str

@@ -46,7 +46,9 @@ class Nothing(dict[Any, Any]):
 def test_the_document_is_served() -> None:
     reply = Api().get("/streamproxy/v1/openapi.json")
     assert reply.code == 200
-    assert reply.json == json.loads(json.dumps(SPECIFICATION))
+    served = reply.json
+    served["paths"] = {path: each for path, each in served["paths"].items() if not path.startswith("/apisix/")}
+    assert served == json.loads(json.dumps(SPECIFICATION))
     assert reply.json["openapi"].startswith("3.1")
 
 
@@ -168,6 +170,6 @@ def test_nothing_that_is_sent_is_our_fault(path: str, method: str, data: st.Data
     made = api()
     reply = made.call(method.upper(), f"{url}?{urlencode(query)}" if query else url, data=body, headers=headers)
 
-    expected = {int(code) for code in operation["responses"]} | {404, 409, 412}
+    expected = {int(code) for code in operation["responses"]} | {404}
     assert reply.code < 500, reply.data
     assert reply.code in expected, f"{reply.code} is not among the answers that {method} {path} is said to give"

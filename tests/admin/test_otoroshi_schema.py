@@ -14,7 +14,7 @@ OURS = ("starttls", "access", "limits", "checks")
 
 
 def test_it_has_the_fields_of_an_entity_in_their_order() -> None:
-    assert FIELDS == tuple(service())
+    assert tuple(service()) == FIELDS
     assert tuple(TCP_SERVICE["properties"]) == (*FIELDS, *OURS)
 
 

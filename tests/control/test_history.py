@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from twisted.internet.defer import Deferred
 
 from streamproxy.control.history import History, becoming, net, same, undoing

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from streamproxy.admin.respond import to_json
 from tests.admin.api import Reply
 from tests.admin.apisix_kit import KEY, Verbs
-from streamproxy.admin.respond import to_json
 
 from .harness import PATIENCE, Proxy
 

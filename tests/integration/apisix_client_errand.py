@@ -56,7 +56,7 @@ def _services(client: Any) -> dict[str, Any]:
         "changed": client.service.create_or_update(service(name="b", upstream_id="1"), made) == made,
         "all": [each.value.name for each in client.service.get_all()],
         "nowhere": client.service.create_or_update(service(name="c", upstream_id="nope"), "c"),
-        "in use": client._httpx_client.delete("/upstreams/1").json(),  # noqa: SLF001
+        "in use": client._httpx_client.delete("/upstreams/1").json(),
         "count": client.service.count(),
         "deleted": [client.service.delete(made), client.service.delete(made)],
     }
@@ -64,7 +64,7 @@ def _services(client: Any) -> dict[str, Any]:
 
 def _ssls(client: Any, pair: Mapping[str, str]) -> dict[str, Any]:
     """The package has the place for them and not yet the methods; its session has the URL and the key."""
-    session, path = client._httpx_client, client.ssl.url_postfix  # noqa: SLF001
+    session, path = client._httpx_client, client.ssl.url_postfix
     put = session.put(f"{path}/1", json={**pair, "sni": "test.com"})
     changed = session.put(f"{path}/1", json={**pair, "snis": ["a.test.com", "*.test.com"]})
     patched = session.patch(f"{path}/1", json={"labels": {"a": "b"}})

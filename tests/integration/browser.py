@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 
-from .harness import until
+from . import harness
 from .servers import program
 
 WIDE = (1360, 860)
@@ -34,7 +35,8 @@ _LABELLED = """
 const [label] = arguments;
 const seen = (element) => element.getClientRects().length || element.matches("[role=switch], [type=radio]");
 return [...document.querySelectorAll("input, select, textarea")].filter((control) => {
-  const names = [control.getAttribute("aria-label"), ...[...control.labels ?? []].map((each) => each.textContent)];
+  const own = control.getAttribute("aria-label");
+  const names = own ? [own] : [...control.labels ?? []].map((each) => each.textContent);
   return seen(control) && names.some((name) => name && name.replace(/\\s+/g, " ").trim() === label);
 });
 """
@@ -43,8 +45,16 @@ return [...document.querySelectorAll("input, select, textarea")].filter((control
 class Browser:
     """One tab. What it is asked to find it waits for."""
 
-    def __init__(self, driver: webdriver.Chrome) -> None:
+    def __init__(self, driver: webdriver.Chrome, directory: Path) -> None:
         self.driver = driver
+        self.directory = directory
+
+    def until(self, what: Callable[[], Any], saying: str) -> Any:
+        """Wait; where that is in vain, tell what there is to read."""
+        try:
+            return harness.until(what, saying)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the page says:\n{self.text}") from None
 
     def open(self, url: str) -> None:
         self.driver.get(url)
@@ -54,13 +64,17 @@ class Browser:
         self.run("location.hash = arguments[0]", f"#/{place}")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
+
+    def run_async(self, script: str, *arguments: Any) -> Any:
+        """One that calls its last argument with what it answers."""
+        return self.driver.execute_async_script(script, *arguments)
 
     def has(self, selector: str) -> bool:
         return bool(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
     def find(self, selector: str) -> WebElement:
-        found: WebElement = until(lambda: self._first(selector), f"the page has {selector}; it says:\n{self.text}")
+        found: WebElement = self.until(lambda: self._first(selector), f"the page has {selector}")
         return found
 
     def _first(self, selector: str) -> WebElement | None:
@@ -69,8 +83,8 @@ class Browser:
 
     def control(self, label: str) -> WebElement:
         """The field of that label."""
-        found: list[WebElement] = until(
-            lambda: self.run(_LABELLED, label), f"the page has a field {label!r}; it says:\n{self.text}"
+        found: list[WebElement] = self.until(
+            lambda: self.run(_LABELLED, label), f"the page has a field {label!r}"
         )
         return found[-1]
 
@@ -99,7 +113,62 @@ class Browser:
                 return False
             return True
 
-        until(clicked, f"the page has {text!r} to click; it says:\n{self.text}")
+        self.until(clicked, f"the page has {text!r} to click")
+
+    def put(self, label: str, text: str) -> None:
+        """The same at once: typing that much takes long."""
+        control = self.control(label)
+        self.run(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
+            control,
+            text,
+        )
+
+    def select(self, label: str, value: str) -> None:
+        """Choose from a list."""
+        Select(self.control(label)).select_by_value(value)
+
+    def upload(self, button: str, path: Path) -> None:
+        """Click what opens a dialog for files, and choose that one."""
+        # A click that opens a dialog for files would open one that nobody can see.
+        self.run("HTMLInputElement.prototype.click = () => {}")
+        self.click(button)
+        self.find("input[type=file]").send_keys(str(path))
+
+    def downloaded(self, pattern: str) -> Path:
+        """The file that the page offered."""
+        found: list[Path] = self.until(lambda: sorted(self.directory.glob(pattern)), f"{pattern} is downloaded")
+        return found[0]
+
+    def count(self, selector: str) -> int:
+        return int(self.run("return document.querySelectorAll(arguments[0]).length", selector))
+
+    def focused(self) -> str:
+        """The name of what has the focus."""
+        return str(
+            self.run(
+                """
+                const at = document.activeElement;
+                const said = at.getAttribute("aria-label") || at.labels?.[0]?.textContent || at.textContent || "";
+                return at === document.body ? "" : said.replace(/\\s+/g, " ").trim();
+                """
+            )
+        )
+
+    def settled(self) -> None:
+        """Wait until the page that was gone to is there and asks for nothing more."""
+        place = "return location.hash.replace(/^#\\/?/, '').split('?')[0].split('/')[0]"
+        self.until(
+            lambda: self.run("return document.querySelector('main .page')?.dataset.name") == self.run(place),
+            "the page is shown",
+        )
+
+    def forget(self) -> None:
+        """As if it had never been here."""
+        self.command("Network.clearBrowserCookies", {})
+        self.command("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+        self.driver.get_log("performance")
+        self.driver.get_log("browser")
 
     def press(self, *keys: str) -> None:
         """On whatever has the focus."""
@@ -112,7 +181,7 @@ class Browser:
 
     def says(self, text: str) -> None:
         """Wait until the page says that."""
-        until(lambda: text in self.text, f"the page says {text!r}; it says:\n{self.text}")
+        self.until(lambda: text in self.text, f"the page says {text!r}")
 
     def resize(self, size: tuple[int, int]) -> None:
         # A window cannot be as narrow as a phone.
@@ -131,7 +200,7 @@ class Browser:
     def requests(self) -> list[str]:
         """Every URL that was asked for since the last time."""
         found = []
-        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
+        for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.append(str(message["params"]["request"]["url"]))
@@ -140,7 +209,7 @@ class Browser:
     @property
     def complaints(self) -> list[str]:
         """What the console says is wrong since the last time, violations of the policy included."""
-        logged = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        logged = self.driver.get_log("browser")
         return [str(entry["message"]) for entry in logged if entry["level"] in ("SEVERE", "WARNING")]
 
 
@@ -168,7 +237,7 @@ def chromium(directory: Path) -> Iterator[Browser]:
     started = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
     started.set_script_timeout(30)
     try:
-        yield Browser(started)
+        yield Browser(started, directory)
     finally:
         with contextlib.suppress(WebDriverException):
             started.quit()

@@ -98,6 +98,12 @@ def dns() -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
+def mqtt_brokers() -> Iterator[tuple[Running, Running]]:
+    with servers.mqtt() as first, servers.mqtt() as second:
+        yield first, second
+
+
+@pytest.fixture(scope="session")
 def tls_servers() -> Iterator[dict[str, Running]]:
     """One for each of two names."""
     with servers.tls("a.example.com") as first, servers.tls("b.example.com") as second:

@@ -18,11 +18,21 @@ SLOW = 10.0
 class Load:
     """
     ``short`` clients connect to ``port``, ask, hear the answer and leave, one after the other; ``long`` ones stay and ask
-    every ``pause`` seconds. The answers are those of an echo server (:attr:`target`) that belongs to the load. Everything
-    happens in one thread of its own. Each failure is kept with the moment it happened.
+    every ``pause`` seconds, as the others ``rest`` between two visits. The answers are those of an echo server (:attr:`target`) that belongs to the load. Everything
+    happens in one thread of its own. Each failure is kept with the moment its session began. ``patience`` is how long
+    (seconds) a client waits for anything.
     """
 
-    def __init__(self, *, short: int, long: int, pause: float = 0.05, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        *,
+        short: int,
+        long: int,
+        pause: float = 0.05,
+        rest: float = 0.002,
+        patience: float = SLOW,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.connects = 0
         self.exchanges = 0
         self.failures: list[tuple[float, str]] = []
@@ -32,6 +42,7 @@ class Load:
         self.port = 0
         self._host = host
         self._short, self._long, self._pause = short, long, pause
+        self._rest, self._patience = rest, patience
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,28 +108,31 @@ class Load:
         for number in itertools.count():
             if self._ending.is_set():
                 return
+            begun = time.monotonic()
             try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self.port), SLOW)
+                reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self.port), self._patience)
             except (OSError, asyncio.TimeoutError) as error:
-                self._failed("connect", error)
+                self._failed("connect", error, begun)
                 await asyncio.sleep(0.01)
                 continue
             try:
                 await self._exchange(reader, writer, b"short %d\n" % number)
             except (OSError, EOFError, asyncio.TimeoutError) as error:
-                self._failed("short session", error)
+                self._failed("short session", error, begun)
             else:
                 self.connects += 1
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-            await asyncio.sleep(0.002)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), self._rest)
 
     async def _stay(self, number: int) -> None:
+        begun = time.monotonic()
         try:
-            reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self.port), SLOW)
+            reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self.port), self._patience)
         except (OSError, asyncio.TimeoutError) as error:
-            self._failed("connect", error)
+            self._failed("connect", error, begun)
             return
         try:
             for turn in itertools.count():
@@ -130,16 +144,16 @@ class Load:
                 if self._ending.is_set():
                     break
         except (OSError, EOFError, asyncio.TimeoutError) as error:
-            self._failed("long session", error)
+            self._failed("long session", error, begun)
         writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes) -> None:
         writer.write(said)
-        heard = await asyncio.wait_for(reader.readline(), SLOW)
+        heard = await asyncio.wait_for(reader.readline(), self._patience)
         if not heard:
             raise EOFError("the connection ended")
         assert heard == said, (heard, said)
         self.exchanges += 1
 
-    def _failed(self, what: str, error: BaseException) -> None:
-        self.failures.append((time.monotonic(), f"{what}: {type(error).__name__} {error}"))
+    def _failed(self, what: str, error: BaseException, begun: float) -> None:
+        self.failures.append((begun, f"{what}: {type(error).__name__} {error}"))

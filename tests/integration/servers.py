@@ -269,6 +269,23 @@ def syslog() -> Iterator[Running]:
 
 
 @contextlib.contextmanager
+def mqtt() -> Iterator[Running]:
+    """Mosquitto, a broker of MQTT, which lets everybody in."""
+    server = program("mosquitto")
+    # It leaves root's rights behind; its directory is its new owner's then.
+    user = _other_user("mosquitto")
+    with _directory("mosquitto", user) as directory:
+        port = free_port()
+        config = directory / "mosquitto.conf"
+        config.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
+            "log_dest stderr\nlog_type all\n"
+        )
+        with _process([server, "-c", str(config)], directory, lambda: _answers(port, b"", b""), user=user):
+            yield Running(port, directory)
+
+
+@contextlib.contextmanager
 def tls(name: str) -> Iterator[Running]:
     """``openssl s_server`` with a certificate of its own for ``name``; it answers each line with the line reversed."""
     openssl = program("openssl")

@@ -121,7 +121,7 @@ def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
     if not path:
         return by
     changed = copy.copy(value)
-    changed[path[0]] = replaced(value[path[0]], path[1:], by)
+    changed[path[0]] = replaced(changed[path[0]], path[1:], by) if path[1:] else by
     return changed
 
 
@@ -207,9 +207,7 @@ def test_in_the_words_of_apisix(api: Caller) -> None:
     assert grammar(api, "stream_routes", ("vars",), []) == (
         "invalid configuration: additional properties forbidden, found vars"
     )
-    assert grammar(api, "ssls", ("key",), PRIVATE[:100]) == (
-        "failed to parse key: PEM_read_bio_PrivateKey() failed"
-    )
+    assert grammar(api, "ssls", ("key",), PRIVATE[:100]) == ("failed to parse key: PEM_read_bio_PrivateKey() failed")
 
 
 @pytest.mark.parametrize("kind", KINDS)

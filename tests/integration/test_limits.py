@@ -196,8 +196,7 @@ def test_descriptors_run_out_and_those_who_look_after_it_do_not_notice(make_prox
         files = proxy.open_files
         clients = [proxy.connect(service["port"]) for _ in range(400)]
         counted(proxy, service["port"], "accept_paused", 1)
-        greeted = len(select.select(clients, [], [], 0)[0])
-        assert greeted > 50, f"only {greeted} were served"
+        until(lambda: len(select.select(clients, [], [], 0)[0]) > 50, "as many as could be were served")
         assert 200 < proxy.open_files < 256
 
         late.send(b"?")

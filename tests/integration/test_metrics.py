@@ -79,7 +79,7 @@ def route(id: str = "1", **fields: Any) -> dict[str, Any]:  # noqa: A002
 # Metrics
 
 
-def test_a_route_with_the_plugin_is_counted_by_its_id(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
+def test_c55_a_route_with_the_plugin_is_counted_by_its_id(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
     echo = echoes()
     plugins = {"prometheus": {}, "mqtt-proxy": {"protocol_level": 4}}
     watched = Watched(make_proxy, [route("mqtt", plugins=plugins, upstream=node(echo.port))])
@@ -95,7 +95,7 @@ def test_a_route_with_the_plugin_is_counted_by_its_id(make_proxy: Make, echoes: 
     watched.shows("apisix_stream_status", f"503 {watched.listen} ", 1)
 
 
-def test_a_node_that_refuses_is_named(make_proxy: Make) -> None:
+def test_c55_a_node_that_refuses_is_named(make_proxy: Make) -> None:
     port = free_port()
     watched = Watched(make_proxy, [route(upstream=node(port))])
     with watched.client() as client, pytest.raises(ConnectionResetError):
@@ -104,7 +104,7 @@ def test_a_node_that_refuses_is_named(make_proxy: Make) -> None:
     assert watched.numbers()["streamproxy_sessions_ended_total"] == {f"{watched.listen} connect_failed tcp": 1}
 
 
-def test_an_open_session_is_seen_while_it_lasts(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
+def test_c56_an_open_session_is_seen_while_it_lasts(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
     echo = echoes()
     watched = Watched(make_proxy, [route(upstream=node(echo.port))])
     with watched.client() as client:
@@ -122,7 +122,7 @@ def test_an_open_session_is_seen_while_it_lasts(make_proxy: Make, echoes: Callab
     assert watched.numbers()["apisix_stream_bandwidth"] == bandwidth
 
 
-def test_an_idle_session_is_a_gateway_s_failure(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
+def test_c56_an_idle_session_is_a_gateway_s_failure(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
     echo = echoes()
     upstream = {**node(echo.port), "timeout": {"connect": 1, "send": 0.4, "read": 0.4}}
     log = "$status $code $ending"
@@ -174,7 +174,7 @@ def test_apisix_s_own_keys(make_proxy: Make) -> None:
 # The Control API and the status server
 
 
-def test_the_health_of_nodes(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
+def test_c50_the_health_of_nodes(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
     echo = echoes()
     active = {"type": "tcp", "healthy": {"interval": 1}, "unhealthy": {"interval": 1, "tcp_failures": 1}}
     upstream = {**node(echo.port), "checks": {"active": active}}
@@ -195,7 +195,7 @@ def test_the_health_of_nodes(make_proxy: Make, echoes: Callable[..., Echo]) -> N
     watched.shows("apisix_upstream_status", labels, 0)
 
 
-def test_what_the_control_api_knows(make_proxy: Make) -> None:
+def test_c50_what_the_control_api_knows(make_proxy: Make) -> None:
     watched = Watched(make_proxy, [route("r", upstream=node(1))])
     assert watched.ask("control", "/v1/healthcheck").json == {}
     (shown,) = watched.ask("control", "/v1/stream_routes").json

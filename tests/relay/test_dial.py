@@ -153,7 +153,7 @@ def test_no_descriptors_left_is_a_failure_not_a_crash(
     dialling = dialler(loop)
     monkeypatch.setattr(dialling, "open_socket", exhausted)
     dialling.dial(Node("127.0.0.1", 1), 5, caller)
-    assert caller.failures == [(Ending.OVER_LIMIT, "no descriptor was left")]
+    assert caller.failures == [(Ending.OVER_LIMIT, "no descriptor was left: Too many open files")]
 
 
 class Full:

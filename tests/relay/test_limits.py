@@ -520,7 +520,7 @@ def test_a_node_is_not_to_blame_for_descriptors_that_are_not_there(proxy: Proxy)
     unlucky = proxy.client()
     proxy.loop.until(lambda: proxy.table.recent, "it ended")
     record = proxy.table.recent.pop()
-    assert (record.ending, record.detail, record.attempts) == (Ending.OVER_LIMIT, "no descriptor was left", 1)
+    assert (record.ending, record.detail, record.attempts) == (Ending.OVER_LIMIT, "no descriptor was left: none", 1)
     assert reported == []
     assert is_reset(unlucky)
     client.close()

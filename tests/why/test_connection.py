@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import Any
 
 import pytest
@@ -104,7 +105,5 @@ def test_what_describes_no_connection(given: Any, path: str) -> None:
     )
 )
 def test_anything_else_is_a_problem(value: Any) -> None:
-    try:
+    with contextlib.suppress(InvalidConfiguration):
         connection_of(value)
-    except InvalidConfiguration as refused:
-        assert refused.problems

@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from twisted.internet.defer import succeed
 
 from streamproxy.model import (
     Access,
@@ -19,7 +18,6 @@ from streamproxy.model import (
     Facts,
     Limits,
     Listener,
-    ListenerLimits,
     Match,
     Node,
     Order,

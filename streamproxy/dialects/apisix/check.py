@@ -17,7 +17,7 @@ from ..codec import shown
 from .jsonschema import Schema, Violation, violations
 from .metadata import metadata_schema, to_metadata
 from .parts import identifier
-from .schema import SCHEMAS, SHOWN
+from .schema import CONFORMS, SCHEMAS, SHOWN
 from .secrets import Vault, sealed
 from .service import to_service
 from .ssl import refused, to_ssl
@@ -83,7 +83,10 @@ def schema_refusal(kind: str, body: object, plugins: Mapping[str, Plugin]) -> st
     if kind == "plugin_metadata" and isinstance(body, Mapping):
         plugin = plugins.get(str(body.get("id", "")))
         schema = None if plugin is None else metadata_schema(plugin)
-    return None if schema is None else next((found.text for found in violations(body, schema)), None)
+    conforms = CONFORMS.get(id(schema))
+    if schema is None or (conforms is not None and conforms(body)):
+        return None
+    return next((found.text for found in violations(body, schema)), None)
 
 
 def deletion_refusal(kind: str, id: str, documents: Iterable[Document]) -> str | None:  # noqa: A002

@@ -12,7 +12,7 @@ from streamproxy.plugins.seam import Plugin
 from ..codec import bounded, kind_of
 from .jsonschema import Schema, Violation, violations
 from .metadata import Metadata, to_metadata
-from .schema import SERVICE, SSL, STREAM_ROUTE
+from .schema import CONFORMS, SERVICE, SSL, STREAM_ROUTE
 from .secrets import Vault, sealed
 from .service import Service, to_service
 from .ssl import Ssl, refused, to_ssl
@@ -89,6 +89,9 @@ def against(body: object, schema: Schema) -> tuple[Problem, ...]:
     """What ``schema`` has against ``body``, which has to be an object."""
     if not isinstance(body, Mapping):
         return (Problem("", "wrong_type", f"expected an object, got {kind_of(body)}"),)
+    conforms = CONFORMS.get(id(schema))
+    if conforms is not None and conforms(body):
+        return ()
     return bounded(violation.problem for violation in violations(body, schema))
 
 

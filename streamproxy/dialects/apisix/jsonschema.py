@@ -42,10 +42,10 @@ class Violation:
 
 def violations(value: object, schema: Schema, path: str = "") -> Iterator[Violation]:
     """What ``schema`` has against the parsed JSON ``value``, which stands at ``path``."""
-    types = _types(schema)
+    types = types_of(schema)
     if value in ([], {}):
         value = next((_EMPTY[name] for name in types if name in _EMPTY), value)
-    if types and not any(_TYPES[name](value) for name in types):
+    if types and not any(TYPES[name](value) for name in types):
         expected = types[0] if len(types) == 1 else f"one of {', '.join(types)}"
         yield Violation.plain(path, "wrong_type", f"wrong type: expected {expected}, got {_lua_type(value)}")
         return
@@ -62,7 +62,8 @@ def violations(value: object, schema: Schema, path: str = "") -> Iterator[Violat
             yield from check(value, schema, path)
 
 
-def _types(schema: Schema) -> tuple[str, ...]:
+def types_of(schema: Schema) -> tuple[str, ...]:
+    """The names of the types that it takes; empty: any."""
     expected = schema.get("type", ())
     return (expected,) if isinstance(expected, str) else tuple(expected)
 
@@ -76,7 +77,7 @@ def _is_number(value: object) -> bool:
 
 
 _EMPTY: Mapping[str, object] = {"object": {}, "array": []}
-_TYPES: Mapping[str, Callable[[object], bool]] = {
+TYPES: Mapping[str, Callable[[object], bool]] = {
     "object": lambda value: isinstance(value, Mapping),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
@@ -238,8 +239,8 @@ def _any_of(value: object, schema: Schema, path: str) -> Iterator[Violation]:
 
 
 def _fits(value: object, branch: Schema) -> bool:
-    types = _types(branch)
-    return not types or any(_TYPES[name](value) for name in types)
+    types = types_of(branch)
+    return not types or any(TYPES[name](value) for name in types)
 
 
 def _one_of(value: object, schema: Schema, path: str) -> Iterator[Violation]:

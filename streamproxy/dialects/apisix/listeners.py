@@ -60,7 +60,8 @@ def to_listener(entry: StaticListener, trusted: tuple[Network, ...] = (), docume
         sniff=frozenset() if mode is TlsMode.DISABLED else frozenset({FactKind.SNI}),
         proxy_in=ProxyAccept(trusted, required=True) if entry.proxy_protocol else None,
         proxy_out=entry.proxy_protocol_to_upstream,
-        fallback_names=mode is TlsMode.TERMINATE,
+        fallback_names=mode is not TlsMode.DISABLED,
+        passes=entry.tls and entry.tls_passthrough,
         access=() if entry.access == Access() else (entry.access,),
         limits=entry.limits,
     )
@@ -71,6 +72,3 @@ def _unsupported(entry: StaticListener) -> Iterator[Problem]:
         for name in ("tls", "tls_passthrough"):
             if getattr(entry, name):
                 yield Problem(f"{entry.path}.{name}", "unsupported", f"{name} over UDP is not supported")
-    elif entry.tls and entry.tls_passthrough:
-        message = "tls and tls_passthrough on one address are not supported: give each a port of its own"
-        yield Problem(f"{entry.path}.tls_passthrough", "unsupported", message)

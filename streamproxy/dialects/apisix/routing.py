@@ -60,7 +60,10 @@ def _alone(route: StreamRoute) -> tuple[Route, Upstream] | None:
     if plan is None or plan.client_cert_id or route.upstream_id or route.service_id or route.plugins or route.broken:
         return None
     upstream = plan.upstream
-    return Route(str(route.key), route.match, upstream.id, document=route.key, name=route.name), upstream
+    made = Route(
+        str(route.key), route.match, upstream.id, document=route.key, name=route.name, passthrough=route.passthrough
+    )
+    return made, upstream
 
 
 @define(eq=False)
@@ -106,7 +109,14 @@ class _Composer:
         if last is not None and (last.upstream, last.service, last.plugins) == (leads_to, through, uses):
             return last
         made.route = Route(
-            str(route.key), route.match, leads_to, uses, document=route.key, service=through, name=route.name
+            str(route.key),
+            route.match,
+            leads_to,
+            uses,
+            document=route.key,
+            service=through,
+            name=route.name,
+            passthrough=route.passthrough,
         )
         return made.route
 

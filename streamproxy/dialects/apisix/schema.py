@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .conformity import Check, conformity
 from .jsonschema import Schema
 from .parts import CERTIFICATE, HOST, ID, METADATA, PORT
 from .upstream_schema import UPSTREAM
@@ -128,6 +129,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ssls": SSL,
 }
 """By the kind of document. That of ``plugin_metadata`` is the plugin's."""
+
+CONFORMS: Final[Mapping[int, Check]] = {id(schema): conformity(schema) for schema in SCHEMAS.values()}
+"""Whether there is nothing to be found, by the identity of the schema: what is right need not be looked at twice."""
 
 SHOWN: Final[Mapping[str, Schema]] = {
     "stream_route": STREAM_ROUTE,

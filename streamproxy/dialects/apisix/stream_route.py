@@ -29,7 +29,7 @@ class StreamRoute:
     A route and what it asks for. ``upstream`` is one of its own, ``upstream_id`` and ``service_id`` name objects
     (empty: none). Of ``plugins``, those that are switched off are ``None``. ``bare`` is for a wildcard without a dot,
     like ``*example.com``: the name it matches with nothing in place of the ``*``. One that is ``broken`` closes what
-    it matches.
+    it matches. With ``passthrough`` TLS does not end here, where the listener leaves that to the route.
     """
 
     key: Key
@@ -41,6 +41,7 @@ class StreamRoute:
     name: str = ""
     bare: Match | None = None
     broken: bool = False
+    passthrough: bool = False
 
 
 def to_stream_route(
@@ -79,6 +80,7 @@ def to_stream_route(
         body.get("name", ""),
         _bare(match),
         broken=bool(found) or "protocol" in body,
+        passthrough=body.get("tls_passthrough", False),
     )
     return route, violations
 

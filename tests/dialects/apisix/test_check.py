@@ -318,7 +318,11 @@ class TestUpstreams:
         ],
     )
     def test_what_is_stored_and_cannot_be_served(self, body: dict[str, Any], problem: str) -> None:
-        for kind, whole in (("upstreams", body), ("services", {"upstream": body}), ("stream_routes", {"upstream": body})):
+        for kind, whole in (
+            ("upstreams", body),
+            ("services", {"upstream": body}),
+            ("stream_routes", {"upstream": body}),
+        ):
             assert refused(kind, whole) is None
             _, problems = canonical(Key("apisix", kind, "1"), whole)
             found = [str(each).removeprefix("upstream.") for each in problems if each.tolerable]

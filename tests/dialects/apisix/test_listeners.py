@@ -55,11 +55,6 @@ def test_the_proxy_protocol() -> None:
     [
         (Transport.UDP, {"tls": True}, "tls: tls over UDP is not supported"),
         (Transport.UDP, {"proxy_protocol": True}, "proxy_protocol: proxy_protocol over UDP is not supported"),
-        (
-            Transport.TCP,
-            {"tls": True, "tls_passthrough": True},
-            "tls_passthrough: tls and tls_passthrough on one address are not supported: give each a port of its own",
-        ),
     ],
 )
 def test_what_cannot_be(transport: Transport, options: dict[str, Any], message: str) -> None:

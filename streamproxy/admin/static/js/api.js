@@ -40,8 +40,8 @@ export function onExpired(ask) {
 function sentence(status, body, text) {
   const told = body?.error_description ?? body?.error_msg ?? body?.message;
   const said = Array.isArray(told) ? told.join("; ") : told;
-  if (status === 403 && auth.identity?.role === "viewer") {
-    return `Your key may only read${said ? ` (the API says: ${said})` : ""}. Log in with an admin key to change anything.`;
+  if (status === 403 && /not allowed to do this|for role viewer/.test(`${said} ${body?.description}`)) {
+    return `Your key may only read, so nothing was changed (the API says: ${body.description ?? said}). Log in with an admin key to change anything.`;
   }
   if (status === 412 || (status === 409 && body?.error === "conflict")) {
     return `${capital(said ?? "Somebody else changed this meanwhile")}. Open it again in another tab to see what changed; what you typed is still here.`;
@@ -85,11 +85,18 @@ async function sent(path, { method = "GET", body, query, headers, signal, creden
 /** Ask, and answer the Response; raises Refused, Lost or LoggedOut. */
 export async function ask(path, options = {}) {
   let response = await sent(path, options);
-  if (response.status === 401 && !options.credentials) {
+  if (response.ok) return response;
+  let refused = await refusal(response);
+  if (refused.status === 401) {
     if (!(await relogin())) throw new LoggedOut();
     response = await sent(path, options);
+    if (response.ok) return response;
+    refused = await refusal(response);
   }
-  if (response.ok) return response;
+  throw refused;
+}
+
+async function refusal(response) {
   const text = await response.text();
   let body;
   try {
@@ -97,7 +104,9 @@ export async function ask(path, options = {}) {
   } catch {
     body = null;
   }
-  throw new Refused(response.status, body, text);
+  // APISIX's API says 401 to those whom it knows, too.
+  const status = body?.description?.includes("for role viewer") ? 403 : response.status;
+  return new Refused(status, body, text);
 }
 
 /** Ask for JSON. */
@@ -120,6 +129,12 @@ export async function write(method, path, body, { query, reason, tag, headers } 
   const response = await ask(path, { method, body, query, headers: given });
   const text = await response.text();
   return { value: text ? JSON.parse(text) : null, tag: response.headers.get("ETag"), revision: response.headers.get("X-Revision") };
+}
+
+/** Does the API ask for credentials at all? To try would be a failed login. */
+export async function isOpen() {
+  const response = await sent("ui/config.json", { credentials: {} });
+  return response.ok && !(await response.json()).credentials_required;
 }
 
 /** Who do these credentials prove? Raises Refused (401) where they prove nobody. */

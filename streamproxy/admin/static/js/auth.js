@@ -26,6 +26,10 @@ export function credentials() {
   }
 }
 
+export function areKept() {
+  return sessionStorage.getItem(STORE) !== null;
+}
+
 export function keep(given) {
   sessionStorage.setItem(STORE, JSON.stringify(given));
 }

@@ -2,7 +2,7 @@
 
 import "./theme.js";
 import * as auth from "./auth.js";
-import { onExpired, Refused, who } from "./api.js";
+import { isOpen, onExpired, Refused, who } from "./api.js";
 import { fill, h } from "./dom.js";
 import { loginAgain, loginPage } from "./login.js";
 import { monitor } from "./monitor.js";
@@ -15,18 +15,26 @@ let shell = null;
 
 async function begin() {
   try {
+    if (!auth.areKept() && !(await isOpen())) {
+      welcome();
+      return;
+    }
     auth.become(await who());
   } catch (error) {
     if (error instanceof Refused && error.status === 401) {
       auth.forget();
-      fill(app, loginPage(enter));
-      app.querySelector("[autofocus]")?.focus();
+      welcome();
       return;
     }
     fill(app, h("main.login", { id: "main", tabindex: "-1" }, h("div.login-box", notice("bad", "The API does not answer.", h("p", `${error.message}`), h("button.button", { type: "button", onclick: begin }, "Try again")))));
     return;
   }
   enter();
+}
+
+function welcome() {
+  fill(app, loginPage(enter));
+  app.querySelector("[autofocus]")?.focus();
 }
 
 function enter() {

@@ -115,7 +115,7 @@ export class Shell {
     this.#end?.();
     this.#end = null;
     document.title = `${TITLES[name] ?? "Nothing here"} · streamproxy`;
-    const page = h("div.page");
+    const page = h("div.page", { dataset: { name } });
     const ends = [];
     const context = {
       name,
@@ -140,6 +140,8 @@ export class Shell {
     if (turn !== this.#turn) return;
     fill(this.#main, page);
     scrollTo(0, 0);
+    // What is read first stays the skip link; from then on a new page is read from its beginning.
+    if (turn === 1) return;
     if (document.activeElement === document.body || !document.activeElement?.isConnected || this.element.querySelector(".nav")?.contains(document.activeElement)) this.#main.focus({ preventScroll: true });
   }
 

@@ -41,7 +41,7 @@ async function list({ element, again }) {
       { key: "tls", label: "TLS", value: (row) => row.tls, cell: (row) => h("span.with-icon", { class: row.tls === "Disabled" ? "muted" : undefined }, icon(TLS[row.tls][0]), TLS[row.tls][1]) },
       { key: "clientAuth", label: "Client auth.", value: (row) => row.clientAuth, cell: (row) => (row.clientAuth === "None" ? h("span.muted", "–") : row.clientAuth === "Need" ? "needed" : "wanted") },
       { key: "sni", label: "By name", value: (row) => Number(row.sni.enabled), cell: (row) => (row.sni.enabled ? h("span.with-icon", icon("check"), many(row.rules.length, "rule")) : h("span.muted", "–")) },
-      { key: "targets", label: "Targets", value: (row) => targets(row).length, cell: (row) => h("span", { title: targets(row).join(", ") }, summary(targets(row))) },
+      { key: "targets", label: "Targets", align: "nowrap", value: (row) => targets(row).length, cell: (row) => h("span", { title: targets(row).join(", ") }, summary(targets(row))) },
     ],
     href: link,
     actions: (row) => [

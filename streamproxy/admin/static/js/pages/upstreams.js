@@ -62,24 +62,25 @@ function title(each) {
 
 function update(made, each) {
   const sick = each.nodes.filter((node) => HEALTH[node.health] !== "good").length;
-  say(made.querySelector(".policy"), `${words(each.policy)}, ${each.checked ? `checked by ${each.probe ?? "probe"}` : "not checked"}`);
-  fill(made.querySelector(".health"), !each.nodes.length ? badge("no nodes", "bad") : sick ? badge(`${sick} of ${each.nodes.length} unwell`, sick === each.nodes.length ? "bad" : "warn") : badge(each.nodes.length === 1 ? "its node is well" : `all ${each.nodes.length} are well`, "good"));
+  say(made.querySelector(".policy"), `${words(each.policy)}${each.checked ? `, checked by ${each.probe ?? "probe"}` : ""}`);
+  fill(made.querySelector(".health"), !each.nodes.length ? badge("no nodes", "bad") : sick ? badge(`${sick} of ${each.nodes.length} unwell`, sick === each.nodes.length ? "bad" : "warn") : each.checked ? badge(each.nodes.length === 1 ? "its node is well" : `all ${each.nodes.length} are well`, "good") : badge("not checked"));
   say(made.querySelector(".users"), each.users.length ? `Used by ${each.users.slice(0, 5).join(", ")}${each.users.length > 5 ? ` and ${many(each.users.length - 5, "more", "more")}` : ""}` : "Used by nothing");
-  keyed(made.querySelector("tbody"), each.nodes.slice(0, 100), (node) => `${node.node} ${node.ip}`, nodeRow, updateNode);
+  keyed(made.querySelector("tbody"), each.nodes.slice(0, 100), (node) => `${node.node} ${node.ip}`, (node) => nodeRow(node, each.checked), (row, node) => updateNode(row, node, each.checked));
 }
 
-function nodeRow(node) {
+function nodeRow(node, checked) {
   const cell = (label, align) => h("td", { class: align, dataset: { label } });
   const made = h("tr", h("th", { scope: "row" }, h("code", node.node), node.ip && node.ip !== node.host ? h("span.muted", ` ${node.ip}`) : null), cell("Health"), cell("Weight", "end"), cell("Sessions", "end"), cell("Connect", "end"));
-  updateNode(made, node);
+  updateNode(made, node, checked);
   return made;
 }
 
-function updateNode(made, node) {
+function updateNode(made, node, checked) {
   const [, health, weight, sessions, latency] = made.children;
   if (made.dataset.health !== `${node.health} ${node.detail}`) {
     made.dataset.health = `${node.health} ${node.detail}`;
-    fill(health, badge(words(node.health), HEALTH[node.health]), node.detail ? h("span.muted", ` ${node.detail}`) : null);
+    const assumed = !checked && node.health === "healthy";
+    fill(health, assumed ? h("span.muted", { title: "Nobody asks it: without checks a node counts as healthy" }, "assumed healthy") : badge(words(node.health), HEALTH[node.health]), node.detail ? h("span.muted", ` ${node.detail}`) : null);
   }
   say(weight, node.weight ? count(node.weight) : "0, drained");
   say(sessions, count(node.sessions));

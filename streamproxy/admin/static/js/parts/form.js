@@ -38,9 +38,10 @@ export class Fields {
   tellAll(problems) {
     this.clear();
     const homeless = problems.filter((problem) => !this.tell(problem.path, problem.message));
-    const first = [...this.#known.values()].find(({ input }) => input.isConnected && input.getAttribute("aria-invalid"));
-    first?.input.focus();
-    first?.input.scrollIntoView?.({ block: "center" });
+    const wrong = [...this.#known.values()].map(({ input }) => input).filter((input) => input.isConnected && input.getAttribute("aria-invalid"));
+    const [first] = wrong.sort((one, other) => (one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
+    first?.focus();
+    first?.scrollIntoView({ block: "center" });
     return homeless;
   }
 

@@ -42,7 +42,7 @@ function order(name) {
 
 function conclusion(ending) {
   const good = ["client_closed", "target_closed", "relayed", "relaying", "shutdown"].includes(ending.ending);
-  return h("div.conclusion", { class: good ? "good" : "bad" }, h("p.conclusion-word", icon(good ? "check" : "stop"), capital(words(ending.ending))), h("p", ending.words));
+  return h("div.conclusion", { class: good ? "good" : "bad" }, h("p.conclusion-word", icon(good ? "check" : "stop"), capital(words(ending.ending))), h("p", ending.words.replace("the nodes above", "the nodes below")));
 }
 
 function step(title, ...content) {

@@ -1,0 +1,53 @@
+"""The visitor: who a session's client is, as far as that is known by now."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from ..model import Address, Facts, Listener
+from .introduction import Introduction
+from .proxied import Claim
+
+
+class Visitor:
+    """
+    A client that was accepted from ``peer`` at ``local``. It may turn out to be another one's: ``adopt``, and it will
+    say what it wants: ``introduction``. ``assumed`` is the name that it is taken to mean where it should say one and
+    does not.
+    """
+
+    __slots__ = ("_claim", "_via", "assumed", "introduction", "listener", "local", "peer")
+
+    def __init__(self, listener: Listener, peer: Address, local: Address) -> None:
+        self.listener = listener
+        self.peer = peer
+        self.local = local
+        self.introduction: Introduction | None = None
+        self.assumed: str | None = None
+        self._claim: Claim | None = None
+        self._via: Address | None = None
+
+    def adopt(self, claim: Claim) -> bool:
+        """Somebody in front says who it is. True: he is believed, and it is another address than before."""
+        self._claim = claim
+        if not claim.adopted or claim.source is None:
+            return False
+        self._via, self.peer = self.peer, claim.source
+        if claim.destination is not None:
+            self.local = claim.destination
+        return True
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the connection so far."""
+        address, introduction, claim = self.listener.address, self.introduction, self._claim
+        if introduction is None:
+            facts = Facts(address, self.peer, self.local)
+        else:
+            said = introduction.opening
+            facts = Facts(
+                address, self.peer, self.local, said.tls, said.sni, said.alpn, said.http_host, introduction.handshake
+            )
+            if self.assumed is not None and said.tls and said.sni is None:
+                facts = evolve(facts, assumed=self.assumed)
+        return facts if claim is None else evolve(facts, claimed=claim.source, via=self._via, tlvs=claim.tlvs)
