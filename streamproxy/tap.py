@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .control.configuration import LiveConfiguration
     from .control.follower import Beginning
     from .control.remotelog import RemoteLog
+    from .control.sockets import Sockets
     from .observe.accesslog import AccessLog
     from .plugins import Plugin
 
@@ -143,19 +144,17 @@ def _service(
     from .control.drain import Drain
     from .control.expiry import Expiry
     from .control.filewatch import FileWatch
-    from .control.follower import Follower, unbound
+    from .control.follower import Follower
     from .control.handover import Handover
-    from .control.inherited import Inherited
     from .control.prober import Prober, tell
     from .control.reconcile import Reconciler
     from .control.retire import Retirement
     from .control.service import ProxyService
     from .control.sessionlog import SessionLog
-    from .control.sockets import Sockets
     from .control.standalone import StandaloneFile
     from .control.succession import Succession
-    from .control.systemd import Notifier, passed_sockets
-    from .control.workers import Workforce, first_tcp, first_udp
+    from .control.systemd import Notifier
+    from .control.workers import Workforce
     from .observe.metrics import APISIX_PREFIX, Metrics
     from .observe.metrics_merge import plain
     from .observe.sessions import SessionTable
@@ -182,19 +181,7 @@ def _service(
         plugins=plugins,
         registry=metrics.registry,
     )
-    workforce: Workforce | None = None
-    if beginning is not None:
-        inherited = beginning.inherited
-        sockets = Sockets(inherited, bind_tcp=unbound, bind_udp=unbound)
-    else:
-        inherited = Inherited()
-        inherited.add(passed_sockets(os.environ, os.getpid()) if heir is None else heir.passed)
-        is_several = config.workers > 1
-        binders = {"bind_tcp": first_tcp, "bind_udp": first_udp} if is_several else {}
-        sockets = Sockets(inherited, held=heir is not None, **binders)
-        if is_several:
-            spawn = partial(_child, "--worker")
-            workforce = Workforce(reactor, config.workers - 1, spawn, lambda *lent: reconciler.lend(*lent), inherited.take)
+    sockets = _sockets(config, heir, beginning)
     engine.pools.closer = NodeCloser(engine)
     reconciler = Reconciler(engine, partial(bind, engine, sockets))
     keeper = CertificateKeeper(terminator, reactor, config.tls, time.time)
@@ -203,24 +190,23 @@ def _service(
         # Certificates first, so that a listener that is new finds its own.
         keeper.apply(snapshot)
         reconciler.apply(snapshot)
-        if workforce is not None:
-            workforce.follow(reconciler.held())
-            workforce.news(snapshot.revision, configuration.stored if forgetful else None)
-        elif follower is not None:
-            follower.applied(snapshot)
+        for told in followers:
+            told(snapshot)
 
     def retire(before: Snapshot, after: Snapshot, policy: SessionPolicy) -> None:
         retirement.retire(before, after, policy)
         if workforce is not None and policy.fate is not Fate.KEEP:
             workforce.retire(after.revision, policy)
 
-    follower: Follower | None = None
+    followers: list[Callable[[Snapshot], None]] = []
+    workforce = None
+    if config.workers > 1 and beginning is None:
+        spawn = partial(_child, "--worker")
+        workforce = Workforce(reactor, config.workers - 1, spawn, reconciler.lend, sockets.inherited.take)
     forgetful = config.store.type is StoreType.MEMORY
     drain = Drain(reactor, random.random)
     retirement = Retirement(table, drain)
-    store = _store(reactor, config, beginning)
-    if heir is not None and heir.documents:
-        store.commit(heir.documents, author="streamproxy", reason="left by the process before")
+    store = _store(reactor, config, heir, beginning)
     configuration = LiveConfiguration(
         store,
         config,
@@ -270,7 +256,7 @@ def _service(
         follower = Follower(
             reactor,
             beginning.wire,
-            inherited,
+            sockets.inherited,
             store,
             reconciler,
             retirement,
@@ -279,29 +265,68 @@ def _service(
             service.reload,
             lambda: service.on_usr1(),
         )
+        followers.append(follower.applied)
         service.attach(follower)
         return service
     service.attach(FileWatch(reactor, [Path(config.path)], service.reload))
     service.attach(Expiry(reactor, configuration, time.time))
     service.attach(Confirmation(reactor, configuration, time.time))
     if workforce is not None:
+        followers.append(partial(_lead, workforce, reconciler, configuration, forgetful))
         reconciler.changed = lambda: workforce.follow(reconciler.held())
         service.attach(workforce)
-    servers = []
-    if config.admin is not None:
-        servers.append(_admin(reactor, config, configuration, service, sockets))
-    if config.metrics is not None:
-        others = None if workforce is None else workforce.metrics
-        servers.append(_metrics_port(reactor, config.metrics, metrics, sockets, others))
-    if config.control is not None:
-        servers.append(_control_port(reactor, config.control, configuration, service, plugins, sockets))
-    if config.status is not None:
-        servers.append(_status_port(reactor, config.status, service, sockets))
+    servers = list(_servers(reactor, config, configuration, service, sockets, metrics, plugins, workforce))
     for server in servers:
         service.attach(server)
     succession = Succession(reactor, reconciler, configuration, sockets, notifier, servers, forgetful, workforce)
     service.attach(Handover(reactor, handover_path(config), succession, partial(_child, "--takeover")))
     return service
+
+
+def _sockets(config: Config, heir: Heir | None, beginning: Beginning | None) -> Sockets:
+    """Where listening sockets come from: the first process, the one before, systemd, or the kernel."""
+    from .control.follower import unbound
+    from .control.inherited import Inherited
+    from .control.sockets import Sockets
+    from .control.systemd import passed_sockets
+    from .control.workers import first_tcp, first_udp
+
+    if beginning is not None:
+        return Sockets(beginning.inherited, bind_tcp=unbound, bind_udp=unbound)
+    inherited = Inherited()
+    inherited.add(passed_sockets(os.environ, os.getpid()) if heir is None else heir.passed)
+    is_held = heir is not None
+    if config.workers > 1:
+        return Sockets(inherited, is_held, bind_tcp=first_tcp, bind_udp=first_udp)
+    return Sockets(inherited, is_held)
+
+
+def _lead(workforce: Any, reconciler: Any, configuration: Any, forgetful: bool, snapshot: Snapshot) -> None:
+    """Have the workers serve this, too."""
+    workforce.follow(reconciler.held())
+    workforce.news(snapshot.revision, configuration.stored if forgetful else None)
+
+
+def _servers(
+    reactor: Any,
+    config: Config,
+    configuration: Any,
+    service: Any,
+    sockets: Any,
+    metrics: Any,
+    plugins: Mapping[str, Plugin],
+    workforce: Any,
+) -> Iterator[Any]:
+    """The process's own."""
+    if config.admin is not None:
+        yield _admin(reactor, config, configuration, service, sockets)
+    if config.metrics is not None:
+        others = None if workforce is None else workforce.metrics
+        yield _metrics_port(reactor, config.metrics, metrics, sockets, others)
+    if config.control is not None:
+        yield _control_port(reactor, config.control, configuration, service, plugins, sockets)
+    if config.status is not None:
+        yield _status_port(reactor, config.status, service, sockets)
 
 
 def _child(flag: str) -> Any:
@@ -408,7 +433,7 @@ def _service_of(configuration: LiveConfiguration, record: Ended) -> Mapping[str,
     return document.body if document is not None else None
 
 
-def _store(reactor: Any, config: Config, beginning: Beginning | None) -> Any:
+def _store(reactor: Any, config: Config, heir: Heir | None, beginning: Beginning | None) -> Any:
     from .control.follower import ToldStore
     from .control.store.memory import MemoryStore
     from .control.store.sqlite import SqliteStore
@@ -416,7 +441,10 @@ def _store(reactor: Any, config: Config, beginning: Beginning | None) -> Any:
     if beginning is not None and beginning.documents is not None:
         return ToldStore(beginning.documents)
     if config.store.type is StoreType.MEMORY:
-        return MemoryStore()
+        store = MemoryStore()
+        if heir is not None and heir.documents:
+            store.commit(heir.documents, author="streamproxy", reason="left by the process before")
+        return store
     return SqliteStore(config.store.path, reactor, polls=beginning is None)
 
 

@@ -37,9 +37,7 @@ class AccessApi:
         Operation(
             "Who may call this API: names and roles, no secrets.",
             answers={
-                200: shape(
-                    listen=TEXT, tls=FLAG, credentials_required=FLAG, largest_body=NUMBER, credentials=several()
-                )
+                200: shape(listen=TEXT, tls=FLAG, credentials_required=FLAG, largest_body=NUMBER, credentials=several())
             },
         )
     )

@@ -99,8 +99,9 @@ class AdminChannel(HTTPChannel):
 
     def hush(self) -> None:
         """Answer what is being asked, and no more than that."""
-        self.persistent = False
-        if not self.requests and self._answered:
+        if self.requests:
+            self.persistent = False
+        elif self._answered:
             self.loseConnection()
 
     @property

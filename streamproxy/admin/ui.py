@@ -101,7 +101,7 @@ class Ui:
             raise RefusedError(404, "not_found", "there is nothing here: the web UI is at /ui/")
         packs = asset.packed is not None and _takes_gzip(request)
         body = asset.packed if packs and asset.packed is not None else asset.body
-        tag = f'{asset.tag}{"-gzip" if packs else ""}'
+        tag = f"{asset.tag}{'-gzip' if packs else ''}"
         headers = {
             "Content-Security-Policy": POLICY,
             # It may be kept, and is asked for every time: a new version is seen at once.

@@ -178,7 +178,11 @@ class Follower:
                 self.store.told(told)
             elif not isinstance(self.store, ToldStore):
                 self.store.look()
-        elif "do" in body:
+        else:
+            self._do(body)
+
+    def _do(self, body: dict[str, Any]) -> None:
+        if "do" in body:
             {"reload": self.reload, "reopen": self.reopen}[body["do"]]()
         elif "ask" in body:
             self._answer(str(body["ask"]), int(body["number"]))

@@ -191,9 +191,7 @@ class _Caller:
 class Transfer:
     """One attempt. ``over`` is told once: the heir's process id (0: it failed), and why it failed."""
 
-    def __init__(
-        self, reactor: Any, sock: socket.socket, testator: Testator, over: Callable[[int, str], None]
-    ) -> None:
+    def __init__(self, reactor: Any, sock: socket.socket, testator: Testator, over: Callable[[int, str], None]) -> None:
         self._reactor = reactor
         self._testator = testator
         self._over = over

@@ -50,8 +50,8 @@ def unpacked(text: str) -> Any:
 @define(eq=False)
 class Worker:
     """
-    One of them. ``status`` is what its listeners counted, ``bygone`` what those did that had its place before; ``heard``
-    is when it last spoke (``None``: it does not serve yet), ``stand_ins`` accept from its sockets meanwhile.
+    One of them. ``status`` is what its listeners counted, ``bygone`` what those did that had its place before;
+    ``heard`` is when it last spoke (``None``: it does not serve yet), ``stand_ins`` accept from its sockets meanwhile.
     """
 
     number: int

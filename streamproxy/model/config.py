@@ -131,8 +131,8 @@ class TlsSettings:
 @frozen
 class AccessLogSettings:
     """
-    ``path``: a file, ``-`` for standard output, ``syslog:server=...`` or a URL. ``format``: ``json``, ``otoroshi``, or a
-    format string, in which values are escaped as nginx does by default or, with the ``escape`` ``json``, so that they
+    ``path``: a file, ``-`` for standard output, ``syslog:server=...`` or a URL. ``format``: ``json``, ``otoroshi``, or
+    a format string, in which values are escaped as nginx does by default or, with the ``escape`` ``json``, so that they
     fit into JSON's quotes.
     """
 

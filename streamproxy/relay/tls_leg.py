@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..interfaces import Receiver
     from .seams import Reactor
 
+# The class has a property of the module's name.
+_Socket = socket.socket
+
 # The most that a TLS record holds (RFC 8446, 5.1): one read takes one record, and leaves nothing inside OpenSSL.
 RECORD = 16384
 
@@ -140,7 +143,7 @@ class TlsLeg:
         if self._release():
             Farewell(self._reactor, self._socket).go()
 
-    def surrender(self) -> socket.socket:
+    def surrender(self) -> _Socket:
         """Give the socket away before there is any TLS; what was peeked is still in it."""
         if self._wanted > 1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)

@@ -19,8 +19,12 @@ def test_it_has_the_fields_of_an_entity_in_their_order() -> None:
 
 
 def test_ours_are_there_where_they_say_something() -> None:
-    said: dict[str, Any] = {"starttls": "smtp", "access": {"deny": ["192.0.2.0/24"]}, "limits": {"max_sessions_per_client": 1}}
-    said["checks"] = {"active": {"type": "tcp"}}
+    said: dict[str, Any] = {
+        "starttls": "smtp",
+        "access": {"deny": ["192.0.2.0/24"]},
+        "limits": {"max_sessions_per_client": 1},
+        "checks": {"active": {"type": "tcp"}},
+    }
     entity, problems = canonical(service(**said), id="a")
     assert entity is not None, problems
     assert {name: entity[name] for name in OURS} == said

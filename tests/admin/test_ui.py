@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from streamproxy.admin import ui
 
-from .api import BASE, CLIENT, Api
+from .api import BASE, CLIENT, SETTINGS, Api
 
 STATIC = Path(ui.__file__).with_name("static")
 OURS = [path for path in sorted(STATIC.rglob("*")) if path.is_file() and "vendor" not in path.parts]
@@ -111,12 +112,25 @@ def test_it_is_packed_for_those_who_can_unpack() -> None:
     assert ui.assets()["fonts/inter.woff2"].packed is None
 
 
-@pytest.mark.parametrize("path", ["nothing.js", "../app.py", "%2e%2e/app.py", "js/../../app.py", "js", "js/", "%00", "a" * 3000])
+@pytest.mark.parametrize(
+    "path", ["nothing.js", "../app.py", "%2e%2e/app.py", "js/../../app.py", "js", "js/", "%00", "a" * 3000]
+)
 def test_there_is_nothing_else(path: str) -> None:
     reply = Api().get(f"/ui/{path}", auth=CLIENT)
 
     assert reply.code in (400, 404)
     assert b"import" not in reply.data
+
+
+def test_whether_credentials_are_asked_for_is_said_to_everybody() -> None:
+    def said(api: Api) -> Any:
+        return api.get("/ui/config.json", auth=None).json
+
+    asking = Api()
+    assert said(asking) == {"credentials_required": True}
+    assert said(Api(settings=evolve(SETTINGS, require_key=False))) == {"credentials_required": False}
+    # Only to look is no failed login.
+    assert asking.app.failed_logins == 0
 
 
 # What is in the files
@@ -218,7 +232,9 @@ TEXTS = [
     # Short messages are the text's colour upon that of the ground, turned round.
     ("bg", "text"),
 ]
-SHAPES = [*itertools.product(("line-strong", "focus", "plot-1", "plot-2", "plot-3", "plot-4", "plot-5"), ("bg", "surface"))]
+SHAPES = [
+    *itertools.product(("line-strong", "focus", "plot-1", "plot-2", "plot-3", "plot-4", "plot-5"), ("bg", "surface"))
+]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

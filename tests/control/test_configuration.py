@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamproxy.control.configuration import LiveConfiguration
@@ -234,3 +235,80 @@ class CertificateTests(SynchronousTestCase):
     def test_what_is_wrong_with_files_is_told_too(self) -> None:
         problem = Problem("/etc/certs/a.pem", "bad_value", "the certificate cannot be read")
         self.assertEqual(self.started(more_problems=lambda: (problem,)).problems(), (problem,))
+
+
+ROUTE: dict[str, Any] = {"upstream": {"nodes": {"127.0.0.1:80": 1}, "type": "roundrobin"}}
+
+
+def route_key(name: str) -> Key:
+    return Key("apisix", "stream_routes", name)
+
+
+class StreamRouteTests(SynchronousTestCase):
+    """What is right in APISIX's eyes is stored, and what did not change is not made anew."""
+
+    def setUp(self) -> None:
+        self.store = MemoryStore()
+        self.applied: list[Snapshot] = []
+        self.configuration = LiveConfiguration(self.store, Config("proxy.yaml"), self.applied.append)
+        self.successResultOf(self.configuration.start())
+
+    def put(self, name: str, body: dict[str, Any]) -> Any:
+        changes = [Put(route_key(name), body)]
+        return self.successResultOf(self.configuration.change(changes, author="tester"))
+
+    def test_what_is_tolerable_is_stored_and_told(self) -> None:
+        outcome = self.put("a", {})
+        self.assertEqual([problem.path for problem in outcome.problems], ["upstream"])
+        shown = [problem.path for problem in self.configuration.problems()]
+        self.assertEqual(shown, ["apisix:stream_routes/a.upstream"])
+        outcome = self.put("b", ROUTE)
+        self.assertEqual(outcome.problems, ())
+        both = [Put(route_key("c"), {}), Put(route_key("d"), {})]
+        outcome = self.successResultOf(self.configuration.change(both, author="tester"))
+        self.assertEqual([problem.path for problem in outcome.problems], ["[0].upstream", "[1].upstream"])
+
+    def test_what_is_not_is_refused_with_it(self) -> None:
+        changes = [Put(route_key("a"), {"remote_addr": ":/8"})]
+        error = self.failureResultOf(self.configuration.change(changes, author="x"), InvalidConfiguration).value
+        self.assertEqual([problem.path for problem in error.problems], ["remote_addr"])
+
+    def test_a_problem_is_logged_when_it_comes(self) -> None:
+        with capturedLogs() as events:
+            self.put("a", {})
+            self.put("b", ROUTE)
+            self.put("c", {})
+        logged = [event for event in events if event["log_format"] == "not served: {problem}"]
+        self.assertEqual(len(logged), 2)
+
+    def test_what_did_not_change_is_the_same(self) -> None:
+        for name in ("a", "b", "c"):
+            self.put(name, ROUTE)
+        before = {route.id: route for route in self.applied[-1].routings["apisix"].routes}
+        self.put("b", {**ROUTE, "server_port": 80})
+        after = {route.id: route for route in self.applied[-1].routings["apisix"].routes}
+        same = {name: after[name] is before[name] for name in before}
+        self.assertEqual(
+            same,
+            {"apisix:stream_routes/a": True, "apisix:stream_routes/b": False, "apisix:stream_routes/c": True},
+        )
+
+    def test_what_was_tried_is_what_is_applied(self) -> None:
+        for number in range(3):
+            self.put("a", {**ROUTE, "server_port": number + 1})
+            (route,) = self.applied[-1].routings["apisix"].routes
+            self.assertEqual((self.applied[-1].revision, route.match.server_port), (number + 1, number + 1))
+
+    def test_what_somebody_else_wrote_meanwhile_counts(self) -> None:
+        commit = self.store.commit
+
+        def interfering(changes: Any, **options: Any) -> Any:
+            self.store.commit = commit  # type: ignore[method-assign]
+            commit([Put(route_key("theirs"), ROUTE)], author="somebody")
+            return commit(changes, **options)
+
+        self.store.commit = interfering  # type: ignore[method-assign]
+        self.put("ours", ROUTE)
+        ids = {route.id for route in self.applied[-1].routings["apisix"].routes}
+        self.assertEqual(ids, {"apisix:stream_routes/ours", "apisix:stream_routes/theirs"})
+        self.assertEqual(self.applied[-1].revision, 2)

@@ -82,7 +82,7 @@ def test_waiting_ends_with_the_last_session() -> None:
 
 
 def test_nobody_there_is_nothing_to_wait_for() -> None:
-    clock, _, drain = town(0)
+    _, _, drain = town(0)
     assert drain.wait(tuple, 100, Ending.SHUTDOWN, "").called
 
 

@@ -244,7 +244,7 @@ def test_the_socket_goes_with_its_process_only(world: World) -> None:
 
 
 def test_without_a_place_for_the_socket_there_is_none(tmp_path: Path) -> None:
-    handover = Handover(MemoryReactorClock(), tmp_path / "absent" / "h", Process(), lambda: None)  # type: ignore[arg-type]
+    handover = Handover(MemoryReactorClock(), tmp_path / "absent" / "h", Process(), World.spawn)  # type: ignore[arg-type]
     handover.start()
     handover.doRead()
     handover.stop()

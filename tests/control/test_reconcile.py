@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
 from streamproxy.control import reconcile
-from streamproxy.control.reconcile import Reconciler
+from streamproxy.control.reconcile import Lent, Reconciler
 from streamproxy.model import (
     ListenAddress,
     Listener,
@@ -39,7 +40,9 @@ class Port:
     def __init__(self, serving: Serving) -> None:
         self.serving = serving
         self.swaps = 0
-        self.closed = False
+        self.closed = self.ceded = False
+        self.started = 0
+        self.lent: list[socket.socket] = []
         self.port = serving.listener.address.port
 
     def swap(self, serving: Serving) -> None:
@@ -51,6 +54,20 @@ class Port:
 
     def status(self) -> ListenerStatus:
         return ListenerStatus(self.serving.listener, ListenerState.LISTENING, self.port)
+
+    @property
+    def descriptor(self) -> int:
+        return self.port
+
+    def start(self) -> None:
+        self.started += 1
+
+    def lend(self, sock: socket.socket) -> Lent | None:
+        self.lent.append(sock)
+        return None
+
+    def cede(self) -> None:
+        self.ceded = True
 
 
 class Machine:
@@ -185,3 +202,36 @@ def test_after_the_end_nothing_is_bound_any_more() -> None:
     assert machine.clock.getDelayedCalls() == []
     machine.reconciler.apply(snapshot(3))
     assert machine.open() == []
+
+
+def test_what_is_bound_is_left_to_another_process() -> None:
+    machine = Machine()
+    machine.busy.add(2)
+    machine.reconciler.apply(snapshot(1, 2))
+    assert [(held.address.port, held.descriptor) for held in machine.reconciler.held()] == [(1, 1)]
+    machine.reconciler.start()
+    assert [port.started for port in machine.bound] == [1]
+    with socket.socket() as sock:
+        address = machine.reconciler.held()[0].address
+        machine.reconciler.lend(address, sock)
+        assert machine.bound[0].lent == [sock]
+        machine.reconciler.lend(evolve(address, port=2), sock)
+        assert sock.fileno() == -1, "nobody accepts from it"
+    machine.reconciler.cede()
+    assert [(port.ceded, port.closed) for port in machine.bound] == [(True, False)]
+    assert machine.clock.getDelayedCalls() == []
+    machine.reconciler.apply(snapshot(3))
+    assert len(machine.bound) == 1
+
+
+def test_what_could_not_be_bound_is_tried_when_somebody_says_so() -> None:
+    machine = Machine()
+    changes: list[int] = []
+    machine.reconciler.changed = lambda: changes.append(1)
+    machine.busy.add(2)
+    machine.reconciler.apply(snapshot(1, 2))
+    machine.busy.clear()
+    machine.reconciler.retry()
+    assert machine.open() == [1, 2]
+    assert changes == [1]
+    assert machine.clock.getDelayedCalls() == []

@@ -104,7 +104,7 @@ def test_only_those_end_and_only_where_the_policy_says_so() -> None:
     clock = Clock()
     table = SessionTable("t")
     on_a, on_b = Session(ON_A), Session(ON_A._replace(node="b:1"))
-    table.house(House(on_a, on_b))  # type: ignore[arg-type]
+    table.house(House(on_a, on_b))
     retirement = Retirement(table, Drain(clock, lambda: 0.5))
     after = with_upstream(evolve(UPSTREAM, nodes=(Node("b", 1),)))
     assert retirement.retire(BEFORE, after, SessionPolicy()) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_they_can_talk() -> None:
         "import os; from streamproxy.control.spawn import channel; from streamproxy.control.wire import Wire\n"
         "wire = Wire(channel(os.environ), 5); wire.send({'heard': wire.receive().body})"
     )
-    process, ours = spawn.spawn([sys.executable, "-c", program], {**os.environ, "PYTHONPATH": os.getcwd()})
+    process, ours = spawn.spawn([sys.executable, "-c", program], {**os.environ, "PYTHONPATH": str(Path.cwd())})
     parent = Wire(ours, 20)
     parent.send({"hello": 1})
     assert parent.receive().body == {"heard": {"hello": 1}}

@@ -15,7 +15,7 @@ from streamproxy.control import workers
 from streamproxy.control.estate import Held, sockets
 from streamproxy.control.follower import Beginning, ToldStore, unbound
 from streamproxy.control.wire import Message, Wire
-from streamproxy.control.workers import RESTART_LAST, SILENCE, Workforce, first_tcp, first_udp, packed, unpacked
+from streamproxy.control.workers import RESTART_LAST, SILENCE, Worker, Workforce, first_tcp, first_udp, packed, unpacked
 from streamproxy.errors import StoreError
 from streamproxy.interfaces import Loaded
 from streamproxy.model import (
@@ -110,8 +110,12 @@ class Shop:
 
     def close(self) -> None:
         self.workforce.stop()
-        for closing in (*self.own.values(), *self.wires, *self.lent):
-            closing.close()
+        for sock in self.own.values():
+            sock.close()
+        for wire in self.wires:
+            wire.close()
+        for lent in self.lent:
+            lent.close()
 
 
 @pytest.fixture
@@ -179,6 +183,10 @@ def test_somebody_accepts_for_those_that_do_not_yet_or_no_more(shop: Shop) -> No
     assert len(shop.children) == 3, "it is started again at once"
 
 
+def is_gone(shop: Shop, worker: Worker) -> None:
+    shop.turn(lambda: worker.channel is None)
+
+
 def test_one_that_dies_again_and_again_is_started_with_pauses(shop: Shop) -> None:
     shop.workforce.start()
     pauses = []
@@ -187,7 +195,7 @@ def test_one_that_dies_again_and_again_is_started_with_pauses(shop: Shop) -> Non
         child, count = shop.children[-1 if len(shop.children) > 2 else 0], len(shop.children)
         child.returncode = 1
         shop.wires[shop.children.index(child)].close()
-        shop.turn(lambda worker=worker: worker.channel is None)
+        is_gone(shop, worker)
         waited = 0.0
         while len(shop.children) == count:
             shop.reactor.advance(0.5)
@@ -236,7 +244,8 @@ def test_they_can_be_asked_and_whoever_does_not_answer_is_passed_over(shop: Shop
     shop.wires[1].close()
     shop.wires[0].send({"answer": packed((("live",), ("recent",))), "number": shop.hear(0, "ask").body["number"]})
     shop.turn(lambda: len(answers) == 2)
-    assert (list(shop.workforce.live()), list(shop.workforce.recent())) == (["live"], ["recent"])
+    known: list[Any] = [*shop.workforce.live(), *shop.workforce.recent()]
+    assert known == ["live", "recent"]
 
 
 def test_they_are_told_what_is_new(shop: Shop) -> None:

@@ -26,3 +26,16 @@ def test_it_keeps_nothing_alive() -> None:
     documents.clear()
     gc.collect()
     assert len(memo) == 0
+
+
+def test_what_is_known_of_one_can_be_said_to_hold_for_another() -> None:
+    asked: list[Document] = []
+    memo = Memo[Document, int](lambda document: asked.append(document) or len(asked))  # type: ignore[func-returns-value]
+    first, second, third = (Document(KEY, {}) for _ in range(3))
+    memo.adopt(second, first)
+    assert len(memo) == 0, "nothing was known"
+    assert memo(first) == 1
+    memo.adopt(second, first)
+    del first
+    gc.collect()
+    assert [memo(second), memo(third)] == [1, 2]

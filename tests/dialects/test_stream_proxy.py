@@ -66,15 +66,10 @@ def test_a_listener_knows_its_entry_and_what_it_asks_for() -> None:
     )
 
 
-def test_tls_ends_there_or_passes() -> None:
-    (passing,), problems = tcp({"addr": 9100, "tls_passthrough": True})
-    assert (passing.tls, passing.tls_passthrough, problems) == (False, True, ())
-
-    listeners, problems = tcp({"addr": 9100, "tls": True, "tls_passthrough": True})
-    assert listeners == ()
-    assert [str(problem) for problem in problems] == [
-        "stream_proxy.tcp[0].tls_passthrough: contradicts tls: either TLS ends here, or it passes"
-    ]
+@pytest.mark.parametrize("tls", [False, True])
+def test_tls_ends_there_or_passes_or_the_route_decides(tls: bool) -> None:
+    (listener,), problems = tcp({"addr": 9100, "tls": tls, "tls_passthrough": True})
+    assert (listener.tls, listener.tls_passthrough, problems) == (tls, True, ())
 
 
 @pytest.mark.parametrize(("written", "version"), [(True, 1), (False, 0), (1, 1), (2, 2)])

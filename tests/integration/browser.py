@@ -83,9 +83,7 @@ class Browser:
 
     def control(self, label: str) -> WebElement:
         """The field of that label."""
-        found: list[WebElement] = self.until(
-            lambda: self.run(_LABELLED, label), f"the page has a field {label!r}"
-        )
+        found: list[WebElement] = self.until(lambda: self.run(_LABELLED, label), f"the page has a field {label!r}")
         return found[-1]
 
     def type(self, label: str, text: str) -> None:

@@ -143,8 +143,8 @@ class Proxy:
             for line in process.stdout:
                 self.lines.append(line.rstrip("\n"))
 
-    def start(self) -> Proxy:
-        """Start it and wait until its Admin API answers."""
+    def start(self, patience: float = PATIENCE) -> Proxy:
+        """Start it and wait until its Admin API answers, so many seconds."""
         process = self.spawn()
 
         def ready() -> bool:
@@ -152,7 +152,7 @@ class Proxy:
                 raise RuntimeError(f"the process ended with status {process.returncode}:\n{self.output}")
             return self.get("/streamproxy/v1/ready").status == 200
 
-        until(ready, f"the process became ready; it said:\n{self.output}")
+        until(ready, f"the process became ready; it said:\n{self.output}", patience)
         return self
 
     @property

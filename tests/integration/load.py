@@ -17,10 +17,10 @@ SLOW = 10.0
 
 class Load:
     """
-    ``short`` clients connect to ``port``, ask, hear the answer and leave, one after the other; ``long`` ones stay and ask
-    every ``pause`` seconds, as the others ``rest`` between two visits. The answers are those of an echo server (:attr:`target`) that belongs to the load. Everything
-    happens in one thread of its own. Each failure is kept with the moment its session began. ``patience`` is how long
-    (seconds) a client waits for anything.
+    ``short`` clients connect to ``port``, ask, hear the answer and leave, one after the other; ``long`` ones stay and
+    ask every ``pause`` seconds, as the others ``rest`` between two visits. The answers are those of an echo server
+    (:attr:`target`) that belongs to the load. Everything happens in one thread of its own. Each failure is kept with
+    the moment its session began. ``patience`` is how long (seconds) a client waits for anything.
     """
 
     def __init__(

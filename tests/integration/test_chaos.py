@@ -106,18 +106,22 @@ def health_of(proxy: Proxy, port: int) -> str:
     return next(str(node["health"]) for node in upstream["nodes"] if node["port"] == port)
 
 
+def becomes(proxy: Proxy, port: int, health: str, fault: str) -> None:
+    until(lambda: health_of(proxy, port) == health, f"the node became {health} for {fault}")
+
+
 def outages(proxy: Proxy, targets: list[Target], end: float) -> Iterator[Outage]:
     number = 0
     while time.monotonic() < end or number < len(FAULTS):
         fault, victim = FAULTS[number % len(FAULTS)], targets[number % len(targets)]
         begun = time.monotonic()
         victim.break_by(fault)
-        until(lambda port=victim.port: health_of(proxy, port) == "unhealthy", f"{fault} is noticed")
+        becomes(proxy, victim.port, "unhealthy", fault)
         yield Outage(fault, begun, time.monotonic())
         # The others carry everything for a while.
         time.sleep(2)
         victim.heal(fault)
-        until(lambda port=victim.port: health_of(proxy, port) == "healthy", f"the node is back after {fault}")
+        becomes(proxy, victim.port, "healthy", fault)
         number += 1
 
 
@@ -163,8 +167,7 @@ def test_nobody_notices_what_targets_do(make_proxy: Make) -> None:
         load = Load(short=CLIENTS, long=0, rest=1.0, patience=PATIENCE)
         load.begin(port)
         try:
-            for outage in outages(proxy, targets, time.monotonic() + SECONDS):
-                seen.append(outage)
+            seen.extend(outages(proxy, targets, time.monotonic() + SECONDS))
         finally:
             load.end()
     finally:

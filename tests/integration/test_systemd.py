@@ -63,17 +63,21 @@ def test_it_says_how_it_is(make_proxy: Make, manager: Manager) -> None:
     until(lambda: manager.hears("STOPPING=1"), "it said that it stops")
 
 
+def is_there(proxy: Proxy, port: int, wanted: bool) -> None:
+    until(lambda: (proxy.listener(port) is not None) is wanted, f"there is a listener: {wanted}")
+
+
 def inherit(*sockets: socket.socket) -> tuple[str, ...]:
     """A command that starts another with these as descriptors 3, 4, ... and says so, as systemd does."""
     descriptors = [sock.fileno() for sock in sockets]
-    program = f'''import os, sys
+    program = f"""import os, sys
 above = [os.dup2(number, 100 + index) for index, number in enumerate({descriptors})]
 for index, number in enumerate(above):
     os.dup2(number, 3 + index)
     os.close(number)
 names = ":".join("unknown" for _ in above)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(above)), LISTEN_FDNAMES=names)
-os.execv(sys.argv[1], sys.argv[1:])'''
+os.execv(sys.argv[1], sys.argv[1:])"""
     return (sys.executable, "-c", program)
 
 
@@ -116,7 +120,7 @@ def test_it_serves_on_sockets_that_were_bound_before(make_proxy: Make, echoes: E
             proxy.config["resources"]["tcp_services"] = [{**service, "enabled": enabled}]
             proxy.write_config()
             proxy.hang_up()
-            until(lambda want=enabled: bool(proxy.listener(port)) is want, f"the listener is {enabled}")
+            is_there(proxy, port, enabled)
         listener = proxy.listener(port)
         assert listener is not None
         assert listener["state"] == "listening", listener

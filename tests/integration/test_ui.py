@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,36 +48,7 @@ PAGES = (
     "about/openapi",
 )
 
-AUDIT = """
-const seen = (element) => element.getClientRects().length > 0;
-const said = (element) => {
-  const labelled = (element.getAttribute("aria-labelledby") || "").split(" ").map((id) => document.getElementById(id));
-  const names = [element.getAttribute("aria-label"), ...labelled.map((each) => each?.textContent),
-    ...[...element.labels ?? []].map((each) => each.textContent), element.textContent, element.title];
-  return names.some((name) => name && name.trim());
-};
-const found = [];
-for (const control of document.querySelectorAll("input, select, textarea, button, a[href], summary, [role]")) {
-  const plain = control.closest("[aria-hidden=true]") || ["status", "alert", "search", "tablist"].includes(control.getAttribute("role"));
-  if (seen(control) && !plain && !said(control)) found.push("no name: " + control.outerHTML.slice(0, 150));
-}
-const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
-for (const id of ids) if (ids.filter((other) => other === id).length > 1) found.push("twice: " + id);
-for (const element of document.querySelectorAll("[aria-describedby], [aria-controls], label[for]")) {
-  for (const name of ["aria-describedby", "aria-controls", "for"]) {
-    const value = element.getAttribute(name);
-    for (const id of value ? value.split(" ") : []) if (!document.getElementById(id)) found.push(name + " names nothing: " + id);
-  }
-}
-for (const table of document.querySelectorAll("table")) if (!table.caption?.textContent) found.push("a table without a caption");
-const headings = [...document.querySelectorAll("h1")].filter(seen);
-if (headings.length !== 1) found.push("first headings: " + headings.length);
-if (document.querySelectorAll("[tabindex]:not([tabindex='0'], [tabindex='-1'])").length) found.push("an order of its own");
-if (document.querySelectorAll("[style*=url], [onclick], script:not([src]), style").length) found.push("something inline");
-const wide = document.documentElement.scrollWidth - innerWidth;
-if (wide > 0) found.push("wider than the window by " + wide);
-return found;
-"""
+AUDIT = Path(__file__).with_name("ui_audit.js").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +179,11 @@ def test_a_viewer_sees_no_way_to_write_and_is_refused_one(make_proxy: Make, brow
         () => done("it was written"), (error) => done(error.message));
     """
     path = f"api/tcp/services/{service['id']}"
-    for method, where in (("DELETE", path), ("DELETE", "apisix/admin/upstreams/u"), ("POST", "streamproxy/v1/revisions/0/rollback")):
+    for method, where in (
+        ("DELETE", path),
+        ("DELETE", "apisix/admin/upstreams/u"),
+        ("POST", "streamproxy/v1/revisions/0/rollback"),
+    ):
         said = browser.run_async(write, method, where)
         assert said.startswith("Your key may only read, so nothing was changed"), where
         assert "Log in with an admin key" in said
@@ -341,7 +317,9 @@ def test_the_same_service_as_json_and_yaml(proxy: Proxy, echoes: Echoes, browser
     browser.click("JSON", selector="[role=tab]")
     shown = json.loads(str(browser.control("The service, as JSON").get_attribute("value")))
     assert shown["name"] == "In YAML"
-    browser.put("The service, as JSON", json.dumps({**shown, "tags": ["from json"], "limits": {"connect_timeout": "3s"}}))
+    browser.put(
+        "The service, as JSON", json.dumps({**shown, "tags": ["from json"], "limits": {"connect_timeout": "3s"}})
+    )
     browser.click("Form")
     browser.click("More")
     assert browser.control("Tags").get_attribute("value") == "from json"
@@ -359,7 +337,9 @@ def test_the_same_service_as_json_and_yaml(proxy: Proxy, echoes: Echoes, browser
     proxy.delete(f"/api/tcp/services/{stored['id']}")
     browser.go("tcp-services")
     browser.upload("Import …", exported)
-    browser.until(lambda: browser.control("Name").get_attribute("value") == "In YAML", "the form shows what was imported")
+    browser.until(
+        lambda: browser.control("Name").get_attribute("value") == "In YAML", "the form shows what was imported"
+    )
     browser.click("Review and create …")
     browser.click("Create", within="dialog")
     browser.says("In YAML: created.")
@@ -415,7 +395,9 @@ def test_a_page_of_a_thousand_sessions_answers(proxy: Proxy, browser: Browser) -
     for _ in range(1000):
         with proxy.connect(service["port"]):
             pass
-    browser.until(lambda: len(proxy.get("/streamproxy/v1/sessions/recent?limit=1000").json["sessions"]) == 1000, "all ended")
+    browser.until(
+        lambda: len(proxy.get("/streamproxy/v1/sessions/recent?limit=1000").json["sessions"]) == 1000, "all ended"
+    )
     log_in(browser, proxy)
     browser.go("sessions")
     browser.until(lambda: browser.count("tbody tr") == 50, "a page is shown")
@@ -466,14 +448,23 @@ def test_by_keyboard_alone(proxy: Proxy, browser: Browser) -> None:
             """
             const style = (element) => element && getComputedStyle(element);
             const at = document.activeElement;
-            const shown = [at, at.nextElementSibling, at.closest("label")].some((each) => style(each)?.outlineStyle === "solid");
-            return at === document.body || shown;
+            const around = [at, at.nextElementSibling, at.closest("label")];
+            return at === document.body || around.some((each) => style(each)?.outlineStyle === "solid");
             """
         ), f"nothing shows where the focus is: {order[-1]}"
         if order[-1] == "Delete Keys":
             break
     assert order[0] == "Skip to the content"
-    wanted = ["Overview", "TCP services", "Settings", "Log out", "Create a TCP service", "Search name", "Keys", "Delete Keys"]
+    wanted = [
+        "Overview",
+        "TCP services",
+        "Settings",
+        "Log out",
+        "Create a TCP service",
+        "Search name",
+        "Keys",
+        "Delete Keys",
+    ]
     assert [name for name in order if name in wanted] == wanted
 
     # A dialog keeps the focus, ends with Escape and gives it back.
@@ -550,10 +541,19 @@ def test_plots_are_live_and_colours_are_a_choice(busy: Scene, browser: Browser) 
     log_in(browser, busy.proxy)
     browser.until(lambda: browser.count(".plot canvas") == 3, "three plots are drawn")
     label = "return document.querySelector('.plot-box').getAttribute('aria-label')"
-    browser.until(lambda: any(digit in browser.run(label) for digit in "123456789"), "a plot says in words what it shows")
+    browser.until(
+        lambda: any(digit in browser.run(label) for digit in "123456789"), "a plot says in words what it shows"
+    )
+
+    def is_painted(scheme: str) -> bool:
+        return bool(browser.run("return document.documentElement.dataset.theme") == scheme)
+
+    def is_painted(scheme: str) -> bool:
+        return bool(browser.run("return document.documentElement.dataset.theme") == scheme)
+
     for scheme in ("dark", "light"):
         browser.paint(scheme)
-        browser.until(lambda s=scheme: browser.run("return document.documentElement.dataset.theme") == s, f"it turns {scheme}")
+        browser.until(partial(is_painted, scheme), f"it turns {scheme}")
     browser.go("settings")
     browser.choose("Dark")
     assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(16, 21, 20)"

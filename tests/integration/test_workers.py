@@ -47,7 +47,7 @@ def serving(pid: int, port: int) -> bool:
     }
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
+            found = re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink()))
         except OSError:
             continue
         if found and found[1] in inodes:
@@ -70,9 +70,7 @@ def accepted_by(proxy: Proxy, port: int) -> int:
 def test_they_follow_one_configuration_and_count_together(make_proxy: Make, echoes: Echoes, store: str) -> None:
     first, second = echoes("F1"), echoes("S1")
     metrics = free_port()
-    proxy = make_proxy(
-        {"workers": 3, "store": {"type": store}, "metrics": {"listen": f"127.0.0.1:{metrics}"}}
-    ).start()
+    proxy = make_proxy({"workers": 3, "store": {"type": store}, "metrics": {"listen": f"127.0.0.1:{metrics}"}}).start()
     workers = workers_of(proxy, 2)
     service = proxy.create(rules=[rule("*", target(first.port))])
     port = service["port"]

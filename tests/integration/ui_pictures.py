@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from selenium.webdriver.common.keys import Keys
@@ -61,7 +60,8 @@ def take(browser: Browser, scene: Scene, directory: Path) -> None:
             _wait(browser, name)
             _write(browser, directory / f"{name}-{mode}.png")
             browser.press(Keys.ESCAPE)
-        _review(browser, scene, lambda m=mode: _write(browser, directory / f"review-{m}.png"))
+        _review(browser, scene, directory / f"review-{mode}.png")
+    browser.resize(WIDE)
     browser.click("Log out")
     for mode, (size, scheme) in _MODES.items():
         browser.resize(size)
@@ -79,13 +79,13 @@ def _wait(browser: Browser, name: str) -> None:
     browser.run("return document.fonts.ready.then(() => true)")
 
 
-def _review(browser: Browser, scene: Scene, shoot: Callable[[], None]) -> None:
+def _review(browser: Browser, scene: Scene, path: Path) -> None:
     """A change that would send many elsewhere, as it is shown before it is made."""
     browser.go("tcp-services/reporting")
     browser.type("Target 1 of rule 1: port", str(scene.echoes[2].port))
     browser.click("Review and update …")
     browser.says("would go elsewhere")
-    shoot()
+    _write(browser, path)
     browser.click("Back", within="dialog")
     port = target(scene.echoes[0].port)["port"]
     browser.type("Target 1 of rule 1: port", str(port))

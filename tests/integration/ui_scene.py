@@ -69,12 +69,19 @@ class Scene:
             rules=[rule("www.example.com", target(echoes[0].port)), rule("*", target(echoes[1].port))],
         )
         proxy.create(
-            id="mail", name="Mail relay", description="", port=self.ports["mail"], rules=[rule("*", target(free_port()))]
+            id="mail",
+            name="Mail relay",
+            description="",
+            port=self.ports["mail"],
+            rules=[rule("*", target(free_port()))],
         )
         proxy.create(
             id="ssh", name="Bastion", description="Off since the move", enabled=False, port=self.ports["ssh"], rules=[]
         )
-        nodes = [{"host": "127.0.0.1", "port": echo.port, "weight": weight} for echo, weight in zip(echoes, (3, 1, 1))]
+        nodes = [
+            {"host": "127.0.0.1", "port": echo.port, "weight": weight}
+            for echo, weight in zip(echoes, (3, 1, 1), strict=True)
+        ]
         check = {"active": {"type": "tcp", "healthy": {"interval": 1}, "unhealthy": {"interval": 1, "tcp_failures": 1}}}
         nodes.append({"host": "127.0.0.1", "port": free_port(), "weight": 1})
         self._put("upstreams/cache", {"name": "cache", "type": "least_conn", "nodes": nodes, "checks": check})

@@ -1,6 +1,6 @@
 """
-A target that does what it is told on its standard input: ``echo``, ``hang`` (accept, and say nothing), ``reset`` (accept,
-and reset), ``refuse`` (do not listen). Its first line of output is its port.
+A target that does what it is told on its standard input: ``echo``, ``hang`` (accept, and say nothing), ``reset``
+(accept, and reset), ``refuse`` (do not listen). Its first line of output is its port.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Victim:
 
     async def run(self) -> None:
         await self._listen()
-        print(self._port, flush=True)  # noqa: T201 - this is what it is asked for
+        print(self._port, flush=True)
         lines = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
         while line := await lines.readline():

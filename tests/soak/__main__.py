@@ -23,13 +23,13 @@ def main() -> int:
         title = f"{arguments.minutes:g} minutes of mixed traffic"
         arguments.plot.write_text(svg(samples, title))
     for name, count in sorted(soak.done.items()):
-        print(f"{name:<12} {count:>10}")  # noqa: T201
+        print(f"{name:<12} {count:>10}")
     first, last = samples[0], samples[-1]
-    print(f"memory       {first.memory / 1e6:.1f} MB at the beginning, {last.memory / 1e6:.1f} MB at the end")  # noqa: T201
-    print(f"descriptors  {first.files} at the beginning, {last.files} at the end")  # noqa: T201
+    print(f"memory       {first.memory / 1e6:.1f} MB at the beginning, {last.memory / 1e6:.1f} MB at the end")
+    print(f"descriptors  {first.files} at the beginning, {last.files} at the end")
     wrong = [*verdict(samples), *soak.failures[:20]]
     for line in wrong:
-        print(line, file=sys.stderr)  # noqa: T201
+        print(line, file=sys.stderr)
     return 1 if wrong else 0
 
 

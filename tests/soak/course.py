@@ -15,6 +15,7 @@ SLACK = 8 << 20
 DESCRIPTORS = 8
 
 _WIDTH, _HEIGHT, _MARGIN = 760, 180, 46
+_TEXT = 'font-family="sans-serif" font-size="12" role="img"'
 
 
 @frozen
@@ -57,8 +58,7 @@ def svg(samples: Sequence[Sample], title: str) -> str:
     ]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {2 * _HEIGHT + 30}"'
-            ' font-family="sans-serif" font-size="12" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {2 * _HEIGHT + 30}" {_TEXT}>',
             f"<title>{title}</title>",
             f'<rect width="{_WIDTH}" height="{2 * _HEIGHT + 30}" fill="#ffffff"/>',
             f'<text x="10" y="18" font-weight="bold">{title}</text>',

@@ -43,6 +43,20 @@ def test_one_for_tls_reads_the_name(option: str, mode: TlsMode) -> None:
     assert (listener.tls, listener.sniff) == (mode, frozenset({FactKind.SNI}))
 
 
+@pytest.mark.parametrize(
+    ("options", "mode", "passes", "fallback_names"),
+    [
+        ({}, TlsMode.DISABLED, False, False),
+        ({"tls": True}, TlsMode.TERMINATE, False, True),
+        ({"tls_passthrough": True}, TlsMode.PASSTHROUGH, False, True),
+        ({"tls": True, "tls_passthrough": True}, TlsMode.TERMINATE, True, True),
+    ],
+)
+def test_where_tls_ends(options: dict[str, Any], mode: TlsMode, passes: bool, fallback_names: bool) -> None:
+    listener = one(**options)
+    assert (listener.tls, listener.passes, listener.fallback_names) == (mode, passes, fallback_names)
+
+
 def test_the_proxy_protocol() -> None:
     listener = one(proxy_protocol=True, proxy_protocol_to_upstream=1)
     assert listener.proxy_in == ProxyAccept(TRUSTED, required=True)
@@ -54,7 +68,7 @@ def test_the_proxy_protocol() -> None:
     ("transport", "options", "message"),
     [
         (Transport.UDP, {"tls": True}, "tls: tls over UDP is not supported"),
-        (Transport.UDP, {"proxy_protocol": True}, "proxy_protocol: proxy_protocol over UDP is not supported"),
+        (Transport.UDP, {"tls_passthrough": True}, "tls_passthrough: tls_passthrough over UDP is not supported"),
     ],
 )
 def test_what_cannot_be(transport: Transport, options: dict[str, Any], message: str) -> None:

@@ -318,3 +318,11 @@ def test_any_bytes_are_a_configuration_or_refused(tmp_path_factory: pytest.TempP
     path.write_bytes(content)
     with suppress(InvalidConfiguration):
         assert isinstance(load_config(path, {}), Config)
+
+
+def test_how_many_processes_serve() -> None:
+    assert config("{}").workers == 1
+    assert config("workers: 4").workers == 4
+    for wrong in ("workers: 0", "workers: many", "workers: 65"):
+        (problem,) = problems(wrong)
+        assert problem.startswith("workers")

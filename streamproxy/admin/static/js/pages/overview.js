@@ -12,7 +12,7 @@ const GROUPS = [
   { label: "Closed", swatch: "s1", colour: "--plot-1", reasons: ["client_closed", "target_closed", "shutdown", "killed"] },
   { label: "Reset", swatch: "s2", colour: "--plot-3", reasons: ["client_reset", "target_reset", "client_gone"] },
   { label: "Timed out", swatch: "s3", colour: "--plot-4", reasons: ["idle_timeout", "sniff_timeout", "handshake_timeout", "connect_timeout", "queue_timeout", "max_duration"] },
-  { label: "Failed or refused", swatch: "s4", colour: "--plot-5", reasons: null },
+  { label: "Failed", swatch: "s4", colour: "--plot-5", reasons: null },
 ];
 const BUCKET = 10;
 const STATES = { listening: "good", failed: "bad", draining: "warn" };

@@ -34,7 +34,7 @@ export function livePlot({ title, hint, series, axis, stacked = false, smallest 
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
         scales: { x: { time: true, range: () => range() }, y: { range: (_, low, high) => [0, Math.max(smallest, (high ?? 0) * 1.15)] } },
         axes: [
-          { stroke: colour("--text-2"), font, grid: { show: false }, ticks: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(minutes) },
+          { stroke: colour("--text-2"), font, grid: { show: false }, ticks: { show: false }, size: 24, space: 56, incrs: [60, 120, 300], values: (_, ticks) => ticks.map(minutes) },
           { stroke: colour("--text-2"), font, grid, ticks: { show: false }, size: 62, space: 34, values: (_, ticks) => ticks.map((tick) => (tick < 0 ? "" : axis(tick))) },
         ],
         series: [

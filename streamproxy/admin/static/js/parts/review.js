@@ -101,16 +101,31 @@ function traffic(sessions) {
       h(
         "table.table.compact",
         h("caption", "For example"),
-        h("thead", h("tr", ["Client", "Name", "Went to", "Would go to"].map((label) => h("th", { scope: "col" }, label)))),
+        h("thead", h("tr", ["Went to", "Would go to", "Client"].map((label) => h("th", { scope: "col" }, label)))),
         h(
           "tbody",
-          sessions.examples.map((each) =>
-            h("tr", h("td", { dataset: { label: "Client" } }, h("code", each.client)), h("td", { dataset: { label: "Name" } }, each.name ?? "–"), h("td", { dataset: { label: "Went to" } }, each.before), h("td", { dataset: { label: "Would go to" } }, h("strong", each.after))),
+          alike(sessions.examples).map(([first, ...others]) =>
+            h(
+              "tr",
+              h("td", { dataset: { label: "Went to" } }, first.before),
+              h("td", { dataset: { label: "Would go to" } }, h("strong", first.after)),
+              h("td", { dataset: { label: "Client" } }, h("code", first.client), first.name ? ` for ${first.name}` : null, others.length ? h("span.muted", ` and ${many(others.length, "other")} like it`) : null),
+            ),
           ),
         ),
       ),
     ),
   );
+}
+
+/** Those that went and would go to the same places, together. */
+function alike(examples) {
+  const groups = new Map();
+  for (const each of examples) {
+    const key = JSON.stringify([each.before, each.after]);
+    groups.set(key, [...(groups.get(key) ?? []), each]);
+  }
+  return [...groups.values()];
 }
 
 /** Delete after showing what that does. Answers whether it is gone. */
