@@ -336,3 +336,117 @@ class TestIntrospection:
         assert "update_time" in reply.json["properties"]
         unknown = api.get("/schema/noexits")
         assert (unknown.code, error(unknown)) == (400, "not found schema: noexits")
+
+
+class TestBeyondTheCases:
+    """What APISIX's own suites ask of lists, patches and nodes, in so far as no case says it already."""
+
+    def test_lists_by_name_and_label(self, api: Verbs) -> None:
+        there = (("web", {"env": "prod"}), ("web-2", {}), ("db", {"env": "dev", "x": "y"}))
+        for number, (name, labels) in enumerate(there, 1):
+            api.put(f"/upstreams/{number}", {**roundrobin(), "name": name, "labels": labels})
+
+        def found(query: str) -> list[str]:
+            return [item["value"]["id"] for item in api.get(f"/upstreams?{query}").json["list"]]
+
+        assert found("name=web") == ["1", "2"]
+        assert found("name=%5Eweb%24") == ["1"]
+        assert found("label=env") == ["1", "3"]
+        assert found("name=web&label=env") == ["1"]
+        assert found("name=nobody") == []
+        assert api.get("/upstreams?page=1&page_size=10&label=x").json["total"] == 1
+
+    def test_lists_by_what_routes_lead_to(self, api: Verbs) -> None:
+        for number in (1, 2):
+            api.put(f"/upstreams/{number}", roundrobin())
+            api.put(f"/services/{number}", {"upstream": roundrobin()})
+        first, second = {"upstream_id": "1"}, {"service_id": "1"}
+        for number, body in enumerate((first, second, {**first, **second}, {"upstream_id": "2"}), 1):
+            api.put(f"/stream_routes/{number}", body)
+
+        def found(query: str) -> list[str]:
+            return [item["value"]["id"] for item in api.get(f"/stream_routes?filter={query}").json["list"]]
+
+        assert found("service_id%3D1%26upstream_id%3D1") == ["3"]
+        assert found("upstream_id%3D1") == ["1", "3"]
+        assert found("service_id%3D1") == ["2", "3"]
+        assert found("upstream_id%3D9") == []
+        assert found("desc%3Dx") == ["1", "2", "3", "4"]
+
+    def test_patches_of_everything_and_of_parts(self, api: Verbs) -> None:
+        api.put("/upstreams/1", {**roundrobin(), "desc": "new upstream"})
+        patched = api.patch("/upstreams/1", {"desc": "new 2", "nodes": {"127.0.0.1:8081": 2}})
+        assert patched.code == 200
+        assert patched.json["value"]["nodes"] == {"127.0.0.1:8080": 1, "127.0.0.1:8081": 2}
+        assert api.patch("/upstreams/1", {"nodes": {"127.0.0.1:8081": None}}).json["value"]["nodes"] == {
+            "127.0.0.1:8080": 1
+        }
+        assert api.patch("/upstreams/1/desc", "new 21 upstream").json["value"]["desc"] == "new 21 upstream"
+        nodes = {"127.0.0.1:8081": 3, "127.0.0.1:8082": 0}
+        assert api.patch("/upstreams/1/nodes", nodes).json["value"]["nodes"] == nodes
+        assert api.patch("/upstreams/1/nodes", []).json["value"]["nodes"] == []
+        array = [{"host": "127.0.0.1", "port": 8083, "weight": 1}]
+        assert api.patch("/upstreams/1", {"nodes": array}).json["value"]["nodes"] == array
+        assert api.patch("/upstreams/1/", {"nodes": nodes}).json["value"]["nodes"] == nodes
+        wrong = api.patch("/upstreams/1/nodes", {"127.0.0.1:8081": -1})
+        assert (wrong.code, error(wrong)) == (
+            400,
+            'invalid configuration: property "nodes" validation failed: object matches none of the required',
+        )
+        assert api.get("/upstreams/1").json["value"]["nodes"] == nodes
+        assert api.patch("/upstreams/2/nodes", nodes).code == 404
+
+    @pytest.mark.parametrize(
+        ("fields", "why"),
+        [
+            ({"_service_name": "xyz"}, "additional properties forbidden, found _service_name"),
+            (
+                {"labels": {"env": ["production", "release"]}},
+                (
+                    'property "labels" validation failed: failed to validate env (matching ".*"):'
+                    " wrong type: expected string, got table"
+                ),
+            ),
+            ({"name": ""}, 'property "name" validation failed: string too short, expected at least 1, got 0'),
+            ({"type": 1}, 'property "type" validation failed: wrong type: expected string, got number'),
+            ({"scheme": "ftp"}, 'property "scheme" validation failed: matches none of the enum values'),
+            (
+                {"nodes": [{"host": "127.0.0.1", "port": 65536, "weight": 1}]},
+                'property "nodes" validation failed: object matches none of the required',
+            ),
+            (
+                {"nodes": [{"port": 80, "weight": 1}]},
+                'property "nodes" validation failed: object matches none of the required',
+            ),
+        ],
+    )
+    def test_what_an_upstream_cannot_say(self, api: Verbs, fields: Mapping[str, Any], why: str) -> None:
+        reply = api.put("/upstreams/1", {**roundrobin(), **fields})
+        assert (reply.code, error(reply)) == (400, f"invalid configuration: {why}")
+        assert api.get("/upstreams/1").code == 404
+
+    @pytest.mark.parametrize("nodes", [{}, [], {"127.0.0.1:8080": 0}, {"[::1]:80": 1}, [{"host": "a", "weight": 1}]])
+    def test_what_it_can(self, api: Verbs, nodes: Any) -> None:
+        reply = api.put("/upstreams/1", {"nodes": nodes, "type": "roundrobin"})
+        assert (reply.code, reply.json["value"]["nodes"]) == (201, nodes)
+
+    def test_ids_in_bodies(self, api: Verbs) -> None:
+        reply = api.put("/upstreams", {"id": 1, **roundrobin()})
+        assert (reply.code, reply.json["key"], reply.json["value"]["id"]) == (201, "/apisix/upstreams/1", 1)
+        assert api.put("/upstreams", {"id": "not-found.x_1", **roundrobin()}).code == 201
+        assert api.put("/upstreams/1", {"id": "1", **roundrobin()}).code == 200
+        for odd in ("*invalid", "", "a b", 0, -1, 1.5, "a" * 65):
+            assert api.put("/upstreams", {"id": odd, **roundrobin()}).code == 400, odd
+        assert error(api.put("/upstreams", roundrobin())) == "missing upstream id"
+        assert error(api.delete("/upstreams")) == "missing upstream id"
+
+    def test_deleting_with_force_is_spelled_so_and_no_other_way(self, api: Verbs) -> None:
+        api.put("/upstreams/1", roundrobin())
+        api.put("/services/1", {"upstream_id": "1"})
+        for spelling in ("", "?force=anyvalue", "?force=True", "?force=1"):
+            reply = api.delete(f"/upstreams/1{spelling}")
+            assert (reply.code, error(reply)) == (
+                400,
+                "can not delete this upstream, service [1] is still using it now",
+            )
+        assert api.delete("/upstreams/1?force=true").json == {"deleted": "1", "key": "/apisix/upstreams/1"}

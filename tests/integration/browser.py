@@ -188,7 +188,11 @@ class Browser:
 
     def paint(self, scheme: str) -> None:
         """As the system of somebody who prefers ``light`` or ``dark``."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        # What moves is not there yet in pictures.
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         self.command("Emulation.setEmulatedMedia", {"features": features})
 
     def command(self, name: str, parameters: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.admin.apisix_kit import roundrobin
 from tests.admin.test_apisix_cases import (  # noqa: F401 - they are found here, and ask the API of this module
+    TestBeyondTheCases,
     TestEnvelope,
     TestIntrospection,
     TestSsls,

@@ -548,9 +548,6 @@ def test_plots_are_live_and_colours_are_a_choice(busy: Scene, browser: Browser) 
     def is_painted(scheme: str) -> bool:
         return bool(browser.run("return document.documentElement.dataset.theme") == scheme)
 
-    def is_painted(scheme: str) -> bool:
-        return bool(browser.run("return document.documentElement.dataset.theme") == scheme)
-
     for scheme in ("dark", "light"):
         browser.paint(scheme)
         browser.until(partial(is_painted, scheme), f"it turns {scheme}")

@@ -161,11 +161,12 @@ def test_a_client_of_datagrams_stays_with_one_of_them(make_proxy: Make) -> None:
     echo.close()
 
 
-def test_the_whole_is_upgraded(make_proxy: Make) -> None:
+def test_the_whole_is_upgraded(make_proxy: Make, request: pytest.FixtureRequest) -> None:
     load = Load(short=2, long=40)
     proxy = make_proxy({"workers": 2, "limits": {"shutdown_timeout": "30s"}}).start()
     after = Proxy(proxy.directory, arguments=("--takeover",))
     after.admin_port, after.config = proxy.admin_port, proxy.config
+    request.addfinalizer(after.stop)
     try:
         service = proxy.create(rules=[rule("*", target(load.target))])
         (worker,) = workers_of(proxy)
@@ -184,7 +185,6 @@ def test_the_whole_is_upgraded(make_proxy: Make) -> None:
     assert load.reasons == {}, load.reasons
     until(lambda: proxy.process is not None and proxy.process.poll() is not None, "the old process ended")
     assert not Path(f"/proc/{worker}").exists()
-    after.stop()
 
 
 def test_a_changed_file_is_read_by_all(make_proxy: Make, echoes: Echoes) -> None:

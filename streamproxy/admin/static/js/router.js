@@ -4,7 +4,6 @@ import { confirm } from "./parts/dialog.js";
 
 let leave = null;
 let shown = null;
-let skip = false;
 
 /** While `isDirty()` is true, leaving the page asks first. The page that is left forgets it. */
 export function guard(isDirty) {
@@ -32,14 +31,10 @@ export function note(hash) {
 
 export function start(show) {
   addEventListener("hashchange", async () => {
-    if (skip) {
-      skip = false;
-      return;
-    }
     if (leave?.() && location.hash !== shown) {
       const wanted = location.hash;
-      skip = true;
-      location.hash = shown;
+      // Without an event: the page that is shown stays as it is.
+      history.replaceState(null, "", shown);
       const away = await confirm("Leave without saving?", "What you changed here is not saved and would be lost.", { verb: "Leave", danger: true });
       if (away) go(wanted);
       return;
