@@ -342,8 +342,8 @@ class TestBeyondTheCases:
     """What APISIX's own suites ask of lists, patches and nodes, in so far as no case says it already."""
 
     def test_lists_by_name_and_label(self, api: Verbs) -> None:
-        there = (("web", {"env": "prod"}), ("web-2", {}), ("db", {"env": "dev", "x": "y"}))
-        for number, (name, labels) in enumerate(there, 1):
+        there: Mapping[str, Any] = {"web": {"env": "prod"}, "web-2": {}, "db": {"env": "dev", "x": "y"}}
+        for number, (name, labels) in enumerate(there.items(), 1):
             api.put(f"/upstreams/{number}", {**roundrobin(), "name": name, "labels": labels})
 
         def found(query: str) -> list[str]:

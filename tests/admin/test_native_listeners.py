@@ -151,7 +151,6 @@ def test_a_body_may_be_yaml(scene: Scene) -> None:
         ({"addr": "1-65535"}, "addr"),
         ({"addr": 9101, "transport": "sctp"}, "transport"),
         ({"addr": 9101, "tls": 1}, "tls"),
-        ({"addr": 9101, "tls": True, "tls_passthrough": True}, "tls_passthrough"),
         ({"addr": 9101, "transport": "udp", "tls": True}, "tls"),
         ({"addr": 9101, "proxy_protocol_to_upstream": 3}, "proxy_protocol_to_upstream"),
         ({"addr": 9101, "adr": 9101}, "adr"),

@@ -13,7 +13,7 @@ from .apisix_caller import configured
 from .conftest import Make
 
 # Seconds for everything; what is said of its end is a matter of the machine, and not looked at.
-BUDGET = 40
+BUDGET = 30
 # They go on for as long as somebody listens, or take the process away from the others.
 LEFT_OUT = ("/events", "/sessions/{", "handover", "upgrade")
 

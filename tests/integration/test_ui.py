@@ -553,7 +553,8 @@ def test_plots_are_live_and_colours_are_a_choice(busy: Scene, browser: Browser) 
         browser.until(partial(is_painted, scheme), f"it turns {scheme}")
     browser.go("settings")
     browser.choose("Dark")
-    assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(16, 21, 20)"
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    browser.until(lambda: browser.run(ground) == "rgb(16, 21, 20)", "the page turns dark whatever the system says")
     browser.choose("As the system")
 
 

@@ -96,7 +96,7 @@ function rules(seen) {
           "li.rule",
           { class: rule.outcome === "won" ? "won" : undefined },
           h("div.rule-head", rule.outcome === "won" ? icon("check") : icon("dot"), h("code", rule.route), rule.name && rule.name !== rule.route ? h("span", rule.name) : null, badge(words(rule.outcome), OUTCOMES[rule.outcome] ?? "")),
-          rule.outcome === "won" ? (rule.conditions.length ? null : h("p.rule-why", "it matches everything")) : h("p.rule-why", rule.verdict),
+          verdict(rule),
           rule.conditions.length && rule.outcome !== "not reached"
             ? h(
                 "table.table.compact.conditions",
@@ -111,6 +111,12 @@ function rules(seen) {
     seen.left_out ? h("p.muted", `… and ${many(seen.left_out, "rule")} more that did not match.`) : null,
     seen.winner ? null : h("p", h("strong", "None of them matches.")),
   ];
+}
+
+/** What the table of conditions does not say. */
+function verdict(rule) {
+  if (rule.outcome === "won") return rule.conditions.length ? null : h("p.rule-why", "it matches everything");
+  return rule.outcome === "lost" && rule.conditions.length ? null : h("p.rule-why", rule.verdict);
 }
 
 function wanted(condition) {
