@@ -92,8 +92,16 @@ def test_what_does_not_even_look_like_one(address: str) -> None:
     )
 
 
-def test_metadata_and_what_only_listeners_look_at_is_accepted() -> None:
-    assert made(id="9", desc="d", labels={"a": "b"}, plugins={}, tls_passthrough=True) == made()
+def test_metadata_is_accepted() -> None:
+    assert made(id="9", desc="d", labels={"a": "b"}, plugins={}) == made()
+
+
+def test_whether_tls_passes() -> None:
+    assert [made(**said).passthrough for said in ({}, {"tls_passthrough": False}, {"tls_passthrough": True})] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_plugins() -> None:
