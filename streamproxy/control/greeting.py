@@ -35,6 +35,7 @@ def greeting(
             lines.append(f"  {'':<28} X-API-KEY: {credentials.new_key}  (generated{kept})")
         elif credentials.kept_in:
             lines.append(f"  {'':<28} its key is in {credentials.kept_in}")
+        lines.append(f"  {'web UI':<28} {base}/ui/")
     for name, url in _others(config):
         lines.append(f"  {name:<28} {url}")
     if config.admin is not None:
@@ -80,7 +81,9 @@ def _listener_to(target: Address, statuses: Iterable[ListenerStatus], snapshot: 
         routes = snapshot.routings[listener.routing].routes
         if len(routes) != 1 or listener.sniff:
             continue
-        nodes = snapshot.upstreams[routes[0].upstream].nodes
+        upstream = snapshot.upstreams.get(routes[0].upstream)
+        # A plugin may be the one to name it.
+        nodes = upstream.nodes if upstream is not None else ()
         if [(node.dial_host, node.port) for node in nodes] == [(target.host, target.port)]:
             return listener.address
     return None

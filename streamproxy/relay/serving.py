@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from ..model import FactKind, Limits, Listener, Route, Snapshot, Upstream
+from ..model import FactKind, Limits, Listener, Snapshot, Upstream
 from ..rules import Table
 from ..rules.guard import Guard
 
@@ -45,7 +45,3 @@ class Serving:
         if table is None:
             table = Table.compile(snapshot.routings[listener.routing])
         return cls(listener, table, snapshot.upstreams, snapshot.limits, snapshot.revision)
-
-    def upstream(self, route: Route) -> Upstream:
-        """Where the route leads."""
-        return self.upstreams[route.upstream]
