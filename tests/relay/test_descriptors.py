@@ -11,6 +11,8 @@ import pytest
 
 from streamproxy.relay.descriptors import last_descriptor, lowered, opener
 
+from .open_files import open_files
+
 
 @pytest.mark.parametrize(
     ("limit", "last"),
@@ -26,11 +28,11 @@ def test_a_number_above_the_last_is_not_to_be_had() -> None:
     with socket.socket() as taken:
         number = taken.fileno()
     opener(number)(socket.AF_INET, socket.SOCK_STREAM).close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with pytest.raises(OSError) as caught:
         opener(number - 1)(socket.AF_INET, socket.SOCK_STREAM)
     assert caught.value.errno == errno.EMFILE
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_a_socket_comes_down_when_there_is_a_place() -> None:

@@ -43,6 +43,7 @@ from streamproxy.testing import hello_bytes
 
 from .conftest import connected_pair
 from .loop import Loop
+from .open_files import open_files
 
 BOTH = frozenset(FactKind)
 
@@ -163,13 +164,13 @@ class Proxy:
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Proxy]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     proxy = Proxy(loop)
     yield proxy
     proxy.close()
     loop.pump([0.1] * 30)
     assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert open_files() == before, "descriptors leaked"
 
 
 def come(proxy: Proxy, target: Target) -> socket.socket:

@@ -21,6 +21,7 @@ from streamproxy.relay.hub import Hub, hub_over
 
 from .conftest import connected_pair
 from .loop import Loop
+from .open_files import open_files
 
 
 class Watched:
@@ -56,7 +57,7 @@ def test_it_watches_as_long_as_it_is_asked_to(loop: Loop) -> None:
     hub = Hub(loop)
     ours, peer = connected_pair()
     watched = Watched(ours)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     hub.addReader(watched)
     hub.addReader(watched)
     assert (len(hub), loop.descriptors) == (1, 1)
@@ -74,7 +75,7 @@ def test_it_watches_as_long_as_it_is_asked_to(loop: Loop) -> None:
     hub.removeReader(watched)
     assert (len(hub), loop.descriptors) == (0, 0)
     assert hub.fileno() == -1
-    assert len(os.listdir("/proc/self/fd")) == before, "the epoll was left open"
+    assert open_files() == before, "the epoll was left open"
     hub.doRead()
     ours.close()
     peer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -22,6 +21,7 @@ from streamproxy.relay.serving import Serving
 from streamproxy.sniff.proxywrite import encode_proxy_v1
 
 from .loop import Loop
+from .open_files import open_files
 from .test_factory import Proxy, Target, come, exchange, is_reset, part, read
 
 HERE = ip_network("127.0.0.0/8")
@@ -33,13 +33,13 @@ V1 = encode_proxy_v1(CLIENT, REACHED)
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Proxy]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     proxy = Proxy(loop)
     yield proxy
     proxy.close()
     loop.pump([0.1] * 30)
     assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert open_files() == before, "descriptors leaked"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from streamproxy.testing import hello_bytes
 
 from ..tls.pki import CLIENT_ONLY
 from .loop import Loop
+from .open_files import open_files
 from .test_factory import Proxy, come, exchange, part, read
 from .test_termination import ROOT, TlsProxy, context, meanwhile, wrap
 
@@ -35,13 +35,13 @@ V2 = encode_proxy_v2(CLIENT, REACHED, tlvs=[Tlv(0xE0, b"mine")])
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[TlsProxy]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     proxy = TlsProxy(loop)
     yield proxy
     proxy.close()
     loop.pump([0.5] * 20)
     assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert open_files() == before, "descriptors leaked"
 
 
 def behind(proxy: Proxy, accept: ProxyAccept | None = ProxyAccept((LOOPBACK,)), out: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +31,7 @@ from streamproxy.relay.serving import Serving
 from streamproxy.rules import Table
 
 from .loop import Loop
+from .open_files import open_files
 from .plugin_kit import Scripted
 from .test_factory import Proxy, come, exchange, part, read
 from .test_gates import host
@@ -56,13 +56,13 @@ class Guarded(Proxy):
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Guarded]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     proxy = Guarded(loop)
     yield proxy
     proxy.close()
     loop.pump([0.1] * 30)
     assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert open_files() == before, "descriptors leaked"
 
 
 def test_a_session_that_is_let_through(proxy: Guarded) -> None:

@@ -20,6 +20,7 @@ from streamproxy.testing import MemoryLeg
 
 from .conftest import connected_pair
 from .loop import Loop
+from .open_files import open_files
 
 
 class Relay:
@@ -75,13 +76,13 @@ def pipes() -> Pipes:
 
 @pytest.fixture
 def relay(loop: Loop, pipes: Pipes) -> Iterator[Relay]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     relay = Relay(loop, pipes)
     yield relay
     relay.close()
     loop.pump([0.1] * 20)
     assert pipes.used == 0, "a pipe was not given back"
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert open_files() == before, "descriptors leaked"
 
 
 def test_what_turns_bulk_is_spliced_and_what_turns_chatty_copied(relay: Relay, pipes: Pipes) -> None:
@@ -161,14 +162,14 @@ def test_no_more_pipes_than_there_may_be_and_empty_ones_are_used_again(loop: Loo
     relays = [Relay(loop, pipes) for _ in range(3)]
     joined = [pipes.join(each.source, each.sink, each.pump.to_target) for each in relays]
     assert joined == [True, True, False]
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     flow = relays[0].source.flow
     assert flow is not None
     flow.stop()
     flow.stop()
-    assert len(os.listdir("/proc/self/fd")) == before, "an empty pipe was closed though others are in use"
+    assert open_files() == before, "an empty pipe was closed though others are in use"
     assert pipes.join(relays[2].source, relays[2].sink, relays[2].pump.to_target)
-    assert len(os.listdir("/proc/self/fd")) == before, "the empty pipe was not used again"
+    assert open_files() == before, "the empty pipe was not used again"
     relays[2].pass_on(b"through it")
     for each in relays:
         each.close()

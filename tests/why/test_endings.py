@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from collections.abc import Callable, Iterator
 
@@ -33,6 +32,7 @@ from streamproxy.sniff.proxywrite import encode_proxy_v1
 from streamproxy.testing import hello_bytes
 from streamproxy.why import Source, Why, World, explain_session, shaped, text_of
 from streamproxy.why.words import ENDINGS
+from tests.relay.open_files import open_files
 
 from ..relay.loop import Loop
 from ..relay.plugin_kit import Scripted
@@ -47,13 +47,13 @@ LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Explained]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     proxy = Explained(loop)
     yield proxy
     proxy.close()
     loop.pump([0.5] * 40)
     assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors leaked"
+    assert open_files() == before, "descriptors leaked"
 
 
 def relaying(proxy: Explained, **more: object) -> tuple[socket.socket, socket.socket]:
