@@ -66,6 +66,22 @@ def asked_in(data: bytes) -> tuple[int, Question]:
 Answer = Callable[[bytes], Sequence[bytes]]
 
 
+def _on_one_port() -> tuple[socket.socket, socket.socket]:
+    """Two sockets, bound. What is free over UDP may be somebody's over TCP: then another one is tried."""
+    for _ in range(50):
+        udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            udp.bind(("127.0.0.1", 0))
+            tcp.bind(udp.getsockname())
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+    raise AssertionError("no port was free over both UDP and TCP")
+
+
 class NameServer:
     """A UDP and a TCP socket on one port of loopback, answered in a thread."""
 
@@ -73,13 +89,9 @@ class NameServer:
         self.asked: list[bytes] = []
         self.asked_over_tcp: list[bytes] = []
         self._over_udp, self._over_tcp = over_udp, over_tcp
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = _on_one_port()
         self.port = int(self._udp.getsockname()[1])
-        self._tcp = socket.socket()
-        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if over_tcp is not None:
-            self._tcp.bind(("127.0.0.1", self.port))
             self._tcp.listen()
             threading.Thread(target=self._serve_tcp, daemon=True).start()
         threading.Thread(target=self._serve_udp, daemon=True).start()
