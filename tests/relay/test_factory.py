@@ -43,7 +43,7 @@ from streamproxy.testing import hello_bytes
 
 from .conftest import connected_pair
 from .loop import Loop
-from .open_files import open_files
+from .open_files import none_left_open
 
 BOTH = frozenset(FactKind)
 
@@ -51,7 +51,8 @@ BOTH = frozenset(FactKind)
 class Target:
     """A server of the test's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
         self.server = socket.create_server(("127.0.0.1", 0))
         self.server.settimeout(5)
         self.port = int(self.server.getsockname()[1])
@@ -59,7 +60,8 @@ class Target:
         self.taken: list[socket.socket] = []
 
     def take(self) -> socket.socket:
-        """The connection that the proxy made."""
+        """The connection that the proxy made, when it has."""
+        self.loop.until(lambda: select.select([self.server], [], [], 0)[0], "a session reached the target")
         sock, _ = self.server.accept()
         sock.settimeout(5)
         self.taken.append(sock)
@@ -93,7 +95,7 @@ class Proxy:
         self.factory: StreamProxyFactory
 
     def target(self) -> Target:
-        target = Target()
+        target = Target(self.loop)
         self.targets.append(target)
         return target
 
@@ -164,19 +166,12 @@ class Proxy:
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Proxy]:
-    before = open_files()
-    proxy = Proxy(loop)
-    yield proxy
-    proxy.close()
-    loop.pump([0.1] * 30)
-    assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert open_files() == before, "descriptors leaked"
-
-
-def come(proxy: Proxy, target: Target) -> socket.socket:
-    """The connection to ``target``, when it has come."""
-    proxy.loop.until(lambda: select.select([target.server], [], [], 0)[0], "a session reached the target")
-    return target.take()
+    with none_left_open():
+        proxy = Proxy(loop)
+        yield proxy
+        proxy.close()
+        loop.pump([0.1] * 30)
+        assert loop.descriptors == 0, "descriptors are left with the reactor"
 
 
 def part(proxy: Proxy, client: socket.socket) -> Ended:
@@ -445,8 +440,8 @@ def test_no_nodes(proxy: Proxy) -> None:
 class Slow(Target):
     """A listener whose queue is full: it does not answer."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop)
         self.server.listen(0)
         for _ in range(4):
             filler = socket.socket()
@@ -456,7 +451,7 @@ class Slow(Target):
 
 
 def test_a_target_that_does_not_answer_is_a_timeout_then_another_is_tried(proxy: Proxy) -> None:
-    slow, alive = Slow(), proxy.target()
+    slow, alive = Slow(proxy.loop), proxy.target()
     proxy.targets.append(slow)
     proxy.serve(slow.node, alive.node, limits=Limits(connect_timeout=4))
     client = proxy.client()
@@ -469,7 +464,7 @@ def test_a_target_that_does_not_answer_is_a_timeout_then_another_is_tried(proxy:
 
 
 def test_the_upstreams_own_connect_timeout_counts(proxy: Proxy) -> None:
-    slow = Slow()
+    slow = Slow(proxy.loop)
     proxy.targets.append(slow)
     proxy.serve(slow.node, timeouts=Timeouts(connect=1))
     proxy.client()
@@ -479,7 +474,7 @@ def test_the_upstreams_own_connect_timeout_counts(proxy: Proxy) -> None:
 
 
 def test_a_client_that_leaves_while_its_target_is_dialled(proxy: Proxy) -> None:
-    slow = Slow()
+    slow = Slow(proxy.loop)
     proxy.targets.append(slow)
     proxy.serve(slow.node)
     client = proxy.client()
@@ -489,7 +484,7 @@ def test_a_client_that_leaves_while_its_target_is_dialled(proxy: Proxy) -> None:
 
 
 def test_a_client_that_talks_too_much_while_its_target_is_dialled_is_held(proxy: Proxy) -> None:
-    slow, alive = Slow(), proxy.target()
+    slow, alive = Slow(proxy.loop), proxy.target()
     proxy.targets.append(slow)
     proxy.serve(slow.node, alive.node, limits=Limits(connect_timeout=4))
     client = proxy.client()
@@ -579,7 +574,7 @@ def test_the_default_cap_follows_the_descriptor_limit() -> None:
 
 
 def test_a_session_can_be_killed_in_every_phase(proxy: Proxy) -> None:
-    slow, target = Slow(), proxy.target()
+    slow, target = Slow(proxy.loop), proxy.target()
     proxy.targets.append(slow)
     proxy.serve_names({"a.example.com": target})
     sniffing = proxy.client()

@@ -21,7 +21,7 @@ from streamproxy.relay.hub import Hub, hub_over
 
 from .conftest import connected_pair
 from .loop import Loop
-from .open_files import open_files
+from .open_files import none_left_open
 
 
 class Watched:
@@ -57,25 +57,24 @@ def test_it_watches_as_long_as_it_is_asked_to(loop: Loop) -> None:
     hub = Hub(loop)
     ours, peer = connected_pair()
     watched = Watched(ours)
-    before = open_files()
-    hub.addReader(watched)
-    hub.addReader(watched)
-    assert (len(hub), loop.descriptors) == (1, 1)
-    peer.sendall(b"one")
-    loop.until(lambda: watched.read == b"one", "it was told of the bytes")
-    assert not watched.writable
-    hub.addWriter(watched)
-    loop.until(lambda: watched.writable, "it was told that it can write")
-    hub.removeWriter(watched)
-    told = watched.writable
-    peer.sendall(b"two")
-    loop.until(lambda: watched.read == b"onetwo", "it was still told of bytes")
-    assert watched.writable == told
-    hub.removeReader(watched)
-    hub.removeReader(watched)
-    assert (len(hub), loop.descriptors) == (0, 0)
-    assert hub.fileno() == -1
-    assert open_files() == before, "the epoll was left open"
+    with none_left_open():
+        hub.addReader(watched)
+        hub.addReader(watched)
+        assert (len(hub), loop.descriptors) == (1, 1)
+        peer.sendall(b"one")
+        loop.until(lambda: watched.read == b"one", "it was told of the bytes")
+        assert not watched.writable
+        hub.addWriter(watched)
+        loop.until(lambda: watched.writable, "it was told that it can write")
+        hub.removeWriter(watched)
+        told = watched.writable
+        peer.sendall(b"two")
+        loop.until(lambda: watched.read == b"onetwo", "it was still told of bytes")
+        assert watched.writable == told
+        hub.removeReader(watched)
+        hub.removeReader(watched)
+        assert (len(hub), loop.descriptors) == (0, 0)
+        assert hub.fileno() == -1
     hub.doRead()
     ours.close()
     peer.close()

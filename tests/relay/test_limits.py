@@ -21,8 +21,8 @@ from streamproxy.relay.serving import Serving
 from streamproxy.sniff.proxywrite import encode_proxy_v1
 
 from .loop import Loop
-from .open_files import open_files
-from .test_factory import Proxy, Target, come, exchange, is_reset, part, read
+from .open_files import none_left_open
+from .test_factory import Proxy, Target, exchange, is_reset, part, read
 
 HERE = ip_network("127.0.0.0/8")
 ELSEWHERE = ip_network("192.0.2.0/24")
@@ -33,13 +33,12 @@ V1 = encode_proxy_v1(CLIENT, REACHED)
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Proxy]:
-    before = open_files()
-    proxy = Proxy(loop)
-    yield proxy
-    proxy.close()
-    loop.pump([0.1] * 30)
-    assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert open_files() == before, "descriptors leaked"
+    with none_left_open():
+        proxy = Proxy(loop)
+        yield proxy
+        proxy.close()
+        loop.pump([0.1] * 30)
+        assert loop.descriptors == 0, "descriptors are left with the reactor"
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def listen(
 def served(proxy: Proxy, target: Target) -> socket.socket:
     """A client that is let in, and answered."""
     client = proxy.client()
-    exchange(proxy, client, come(proxy, target), b"question", b"answer")
+    exchange(proxy, client, target.take(), b"question", b"answer")
     return client
 
 
@@ -97,7 +96,7 @@ def test_a_session_that_is_open_stays_when_its_client_is_denied(proxy: Proxy) ->
     target = proxy.target()
     listen(proxy, target)
     client = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     listen(proxy, target, access=(Access(allow=(ELSEWHERE,)),))
     exchange(proxy, client, taken, b"question", b"answer")
     assert refused(proxy)
@@ -118,7 +117,7 @@ def test_who_a_trusted_proxy_names_has_to_be_let_in_too(proxy: Proxy, access: Ac
     client = proxy.client()
     client.sendall(V1)
     if ending is None:
-        exchange(proxy, client, come(proxy, target), b"question", b"answer")
+        exchange(proxy, client, target.take(), b"question", b"answer")
         return
     record = proxy.ended()
     assert (record.ending, record.detail, record.facts.peer) == (ending, "denied", CLIENT)
@@ -131,7 +130,7 @@ def test_who_an_untrusted_sender_names_is_not_looked_at(proxy: Proxy) -> None:
     listen(proxy, target, access=(denied,), proxy_in=ProxyAccept((ELSEWHERE,)))
     client = proxy.client()
     client.sendall(V1)
-    exchange(proxy, client, come(proxy, target), b"question", b"answer")
+    exchange(proxy, client, target.take(), b"question", b"answer")
 
 
 # How many
@@ -181,7 +180,7 @@ def test_a_proxy_that_is_trusted_is_no_client(proxy: Proxy) -> None:
     for number in range(5):
         client = proxy.client()
         client.sendall(encode_proxy_v1(Address(f"203.0.113.{number}", 1), REACHED))
-        exchange(proxy, client, come(proxy, target), b"question", b"answer")
+        exchange(proxy, client, target.take(), b"question", b"answer")
     again = proxy.client()
     again.sendall(encode_proxy_v1(Address("203.0.113.0", 1), REACHED))
     proxy.loop.until(lambda: proxy.table.recent, "one was one too many")
@@ -242,7 +241,7 @@ def test_no_session_lasts_for_ever(proxy: Proxy, relaying: bool) -> None:
         listen(proxy, target, Limits(max_duration=20.0, sniff_timeout=100.0), proxy_in=ProxyAccept((HERE,)))
     client = proxy.client()
     if relaying:
-        taken = come(proxy, target)
+        taken = target.take()
         for _ in range(19):
             proxy.loop.advance(1.0)
             exchange(proxy, client, taken, b"question", b"answer")
@@ -272,7 +271,7 @@ def test_a_session_is_as_fast_as_it_may_be_each_way(proxy: Proxy) -> None:
     target = proxy.target()
     listen(proxy, target, Limits(bandwidth=10_000))
     client = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     for sender, receiver in ((client, taken), (taken, client)):
         sender.sendall(bytes(30_000))
         receiver.setblocking(False)
@@ -296,7 +295,7 @@ def test_what_was_said_before_there_was_a_target_counts(proxy: Proxy) -> None:
     listen(proxy, target, Limits(bandwidth=10_000), proxy_in=ProxyAccept((HERE,)))
     client = proxy.client()
     client.sendall(V1 + bytes(10_000))
-    taken = come(proxy, target)
+    taken = target.take()
     read(proxy, taken, bytes(10_000))
     client.sendall(b"more")
     proxy.loop.settle()
@@ -317,7 +316,7 @@ def test_the_sessions_of_a_client_share_its_bandwidth(proxy: Proxy, own: bool) -
     pairs = []
     for _ in range(4):
         client = proxy.client()
-        pairs.append((client, come(proxy, target)))
+        pairs.append((client, target.take()))
     for client, taken in pairs:
         client.sendall(bytes(20_000))
         taken.setblocking(False)
@@ -358,7 +357,7 @@ def test_who_waits_is_served_in_order_as_soon_as_there_is_room(proxy: Proxy) -> 
     target = proxy.target()
     queue(proxy, target, max_queue=2)
     first = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     second, third = proxy.client(), proxy.client()
     second.sendall(b"second")
     third.sendall(b"third")
@@ -376,7 +375,7 @@ def test_who_waits_is_served_in_order_as_soon_as_there_is_room(proxy: Proxy) -> 
     for client, words in ((first, b"second"), (second, b"third")):
         client.close()
         taken.close()
-        taken = come(proxy, target)
+        taken = target.take()
         read(proxy, taken, words)
     exchange(proxy, third, taken, b"question", b"answer")
     assert len(proxy.engine.pools.of(proxy.factory.serving.upstreams["all"]).members.queue) == 0
@@ -402,7 +401,7 @@ def test_who_hangs_up_leaves_the_queue(proxy: Proxy, how: str) -> None:
     target = proxy.target()
     queue(proxy, target, max_queue=1)
     first = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     gone = proxy.client()
     if how == "reset":
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -414,14 +413,14 @@ def test_who_hangs_up_leaves_the_queue(proxy: Proxy, how: str) -> None:
     proxy.loop.settle()
     first.close()
     taken.close()
-    exchange(proxy, waiting, come(proxy, target), b"question", b"answer")
+    exchange(proxy, waiting, target.take(), b"question", b"answer")
 
 
 def test_who_has_said_all_it_will_is_not_gone(proxy: Proxy) -> None:
     target = proxy.target()
     queue(proxy, target, max_queue=1)
     first = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     waiting = proxy.client()
     waiting.sendall(b"all I say")
     waiting.shutdown(socket.SHUT_WR)
@@ -429,7 +428,7 @@ def test_who_has_said_all_it_will_is_not_gone(proxy: Proxy) -> None:
     assert len(proxy.table) == 2
     first.close()
     taken.close()
-    taken = come(proxy, target)
+    taken = target.take()
     read(proxy, taken, b"all I say")
     proxy.loop.until(lambda: len(proxy.table) == 1, "the first session is over")
     taken.sendall(b"answer")
@@ -440,7 +439,7 @@ def test_what_a_client_says_while_it_waits_is_bounded(proxy: Proxy) -> None:
     target = proxy.target()
     queue(proxy, target, max_queue=1)
     first = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     waiting = proxy.client()
     waiting.setblocking(False)
     sent = 0
@@ -453,7 +452,7 @@ def test_what_a_client_says_while_it_waits_is_bounded(proxy: Proxy) -> None:
     assert len(session._early.window) <= 80 * 1024 + 65536  # type: ignore[attr-defined]
     first.close()
     taken.close()
-    taken = come(proxy, target)
+    taken = target.take()
     read(proxy, taken, bytes(sent))
 
 
@@ -464,13 +463,13 @@ def test_a_node_that_fails_sends_its_client_to_wait_for_another(proxy: Proxy) ->
     limits = Limits(max_sessions_per_node=1, max_queue=1)
     proxy.serve(dead, target.node, limits=limits)
     first = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     second = proxy.client()
     proxy.loop.settle()
     assert target.nobody_came()
     first.close()
     taken.close()
-    exchange(proxy, second, come(proxy, target), b"question", b"answer")
+    exchange(proxy, second, target.take(), b"question", b"answer")
 
 
 def test_one_that_is_killed_leaves_the_queue(proxy: Proxy) -> None:
@@ -492,8 +491,8 @@ def test_the_sessions_with_a_node_that_is_down_are_ended_a_moment_later(proxy: P
     a, b = proxy.target(), proxy.target()
     proxy.serve(a.node, b.node)
     first, second = proxy.client(), proxy.client()
-    come(proxy, a)
-    taken = come(proxy, b)
+    a.take()
+    taken = b.take()
     upstream = proxy.factory.serving.upstreams["all"]
     NodeCloser(proxy.engine)(upstream, a.node)
     assert len(proxy.table) == 2, "whoever tells it may be in the middle of something"
@@ -511,7 +510,7 @@ def test_a_node_is_not_to_blame_for_descriptors_that_are_not_there(proxy: Proxy)
     a, b = proxy.target(), proxy.target()
     proxy.serve(a.node, b.node)
     client = proxy.client()
-    come(proxy, a)
+    a.take()
     upstream = proxy.factory.serving.upstreams["all"]
     reported: list[Any] = []
     pool: Any = proxy.engine.pools.of(upstream)

@@ -26,8 +26,10 @@ REFUSAL = error(2, 3159, "#HY000Connections using insecure transport are prohibi
 class Database(Target):
     """Greets, takes a request for TLS, shakes hands and answers once; it remembers what it was told in plain text."""
 
-    def __init__(self, tmp_path: Path, issued: Issued, policy: ClientPolicy, says: bytes = greeting()) -> None:
-        super().__init__()
+    def __init__(
+        self, loop: Loop, tmp_path: Path, issued: Issued, policy: ClientPolicy, says: bytes = greeting()
+    ) -> None:
+        super().__init__(loop)
         self.server.settimeout(None)
         self.node = evolve(self.node, tls=policy)
         self.says = says
@@ -69,7 +71,7 @@ def proxy(loop: Loop) -> Iterator[TlsProxy]:
 
 
 def database(proxy: TlsProxy, tmp_path: Path, name: str = "t.example.com", says: bytes = greeting()) -> Database:
-    made = Database(tmp_path, ROOT.issue(name), policy(), says)
+    made = Database(proxy.loop, tmp_path, ROOT.issue(name), policy(), says)
     proxy.targets.append(made)
     return made
 

@@ -45,8 +45,8 @@ PAIRS = {name: ROOT.issue(name).pair for name in ("open.example.com", "closed.ex
 class Answering(Target):
     """Says ``in`` to everybody who gets through."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop)
         self.server.settimeout(None)
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -107,7 +107,7 @@ def lets_in(demands: ClientAuth, shows: str, *, depth_bounded: bool) -> bool:
 @pytest.mark.parametrize("shows", SHOWN)
 def test_no_cell_lets_in_whom_it_should_not(proxy: TlsProxy, tmp_path: Path, way: str, shows: str) -> None:
     version, resuming, without_tickets = WAYS[way]
-    target = Answering()
+    target = Answering(proxy.loop)
     proxy.targets.append(target)
     wrong = []
     for default in (NONE, WANT, NEED):

@@ -22,8 +22,8 @@ from streamproxy.testing import hello_bytes
 
 from ..tls.pki import CLIENT_ONLY
 from .loop import Loop
-from .open_files import open_files
-from .test_factory import Proxy, come, exchange, part, read
+from .open_files import none_left_open
+from .test_factory import Proxy, exchange, part, read
 from .test_termination import ROOT, TlsProxy, context, meanwhile, wrap
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
@@ -35,13 +35,12 @@ V2 = encode_proxy_v2(CLIENT, REACHED, tlvs=[Tlv(0xE0, b"mine")])
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[TlsProxy]:
-    before = open_files()
-    proxy = TlsProxy(loop)
-    yield proxy
-    proxy.close()
-    loop.pump([0.5] * 20)
-    assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert open_files() == before, "descriptors leaked"
+    with none_left_open():
+        proxy = TlsProxy(loop)
+        yield proxy
+        proxy.close()
+        loop.pump([0.5] * 20)
+        assert loop.descriptors == 0, "descriptors are left with the reactor"
 
 
 def behind(proxy: Proxy, accept: ProxyAccept | None = ProxyAccept((LOOPBACK,)), out: int = 0) -> None:
@@ -62,7 +61,7 @@ def test_the_client_is_who_the_header_says(proxy: TlsProxy, header: bytes, piece
     for start in range(0, len(header), size):
         client.sendall(header[start : start + size])
         proxy.loop.turn(0.001)
-    exchange(proxy, client, come(proxy, target), b"question", b"answer")
+    exchange(proxy, client, target.take(), b"question", b"answer")
     sender = client.getsockname()
     facts = part(proxy, client).facts
     assert (facts.peer, facts.local) == (CLIENT, REACHED)
@@ -79,7 +78,7 @@ def test_what_comes_with_the_header_is_relayed(proxy: TlsProxy) -> None:
     client.sendall(V1 + b"at once")
     proxy.loop.until(lambda: proxy.engine.table, "the session is there")
     proxy.loop.settle()
-    read(proxy, come(proxy, target), b"at once")
+    read(proxy, target.take(), b"at once")
 
 
 def test_a_sender_that_is_not_trusted_is_the_client(proxy: TlsProxy) -> None:
@@ -88,7 +87,7 @@ def test_a_sender_that_is_not_trusted_is_the_client(proxy: TlsProxy) -> None:
     behind(proxy, ProxyAccept((ELSEWHERE,)))
     client = proxy.client()
     client.sendall(V1)
-    exchange(proxy, client, come(proxy, target), b"question", b"answer")
+    exchange(proxy, client, target.take(), b"question", b"answer")
     sender = client.getsockname()
     facts = part(proxy, client).facts
     assert facts.peer == Address(*sender), "what it claims is not adopted"
@@ -124,7 +123,7 @@ def test_where_it_is_not_required_a_trusted_sender_may_do_without(proxy: TlsProx
     behind(proxy, ProxyAccept((LOOPBACK,), required=False))
     client = proxy.client()
     client.sendall(b"PROXIMA")
-    taken = come(proxy, target)
+    taken = target.take()
     read(proxy, taken, b"PROXIMA")
     exchange(proxy, client, taken, b"question", b"answer")
     assert part(proxy, client).facts.claimed is None
@@ -135,7 +134,7 @@ def test_where_it_is_not_required_others_have_none(proxy: TlsProxy) -> None:
     proxy.serve(target.node)
     behind(proxy, ProxyAccept((ELSEWHERE,), required=False))
     client = proxy.client()
-    exchange(proxy, client, come(proxy, target), V1, b"answer")
+    exchange(proxy, client, target.take(), V1, b"answer")
 
 
 def test_a_proxy_that_speaks_for_itself(proxy: TlsProxy) -> None:
@@ -144,7 +143,7 @@ def test_a_proxy_that_speaks_for_itself(proxy: TlsProxy) -> None:
     behind(proxy)
     client = proxy.client()
     client.sendall(encode_proxy_v2(None, None, local=True))
-    exchange(proxy, client, come(proxy, target), b"question", b"answer")
+    exchange(proxy, client, target.take(), b"question", b"answer")
     sender = client.getsockname()
     assert part(proxy, client).facts.peer == Address(*sender)
 
@@ -156,7 +155,7 @@ def test_limits_are_those_of_the_client_that_is_named(proxy: TlsProxy) -> None:
     clients = [proxy.client() for _ in range(2)]
     for client in clients:
         client.sendall(V1)
-        exchange(proxy, client, come(proxy, target), b"question", b"answer")
+        exchange(proxy, client, target.take(), b"question", b"answer")
     assert proxy.table.of_client(CLIENT.host) == 2
     assert proxy.table.of_client("127.0.0.1") == 0
     proxy.client().sendall(V1)
@@ -178,7 +177,7 @@ def test_in_front_of_tls_that_is_terminated(proxy: TlsProxy, pieces: int) -> Non
         proxy.loop.turn(0.001)
     secure = meanwhile(proxy.loop, lambda: context().wrap_socket(client, server_hostname="a.example.com"))
     secure.sendall(b"question")
-    read(proxy, come(proxy, target), b"question")
+    read(proxy, target.take(), b"question")
     assert part(proxy, secure).facts.peer == CLIENT
 
 
@@ -191,7 +190,7 @@ def test_in_front_of_tls_that_is_passed_through(proxy: TlsProxy) -> None:
     client.sendall(V2 + hello)
     proxy.loop.until(lambda: proxy.engine.table, "the session is there")
     proxy.loop.settle()
-    read(proxy, come(proxy, target), hello)
+    read(proxy, target.take(), hello)
 
 
 def header_of(proxy: Proxy, taken: socket.socket) -> ProxyHeader:
@@ -219,7 +218,7 @@ def test_the_target_is_told_who_the_client_is(proxy: TlsProxy, version: int) -> 
     proxy.serve(target.node)
     behind(proxy, None, version)
     client = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     header = header_of(proxy, taken)
     assert header.version == version
     assert header.source == Address(*client.getsockname())
@@ -237,7 +236,7 @@ def test_one_header_in_another_header_out(proxy: TlsProxy) -> None:
     client.sendall(V1)
     proxy.loop.until(lambda: proxy.engine.table, "the session is there")
     proxy.loop.settle()
-    header = header_of(proxy, come(proxy, target))
+    header = header_of(proxy, target.take())
     assert (header.source, header.destination) == (CLIENT, REACHED)
 
 
@@ -247,7 +246,7 @@ def test_what_is_known_of_a_tls_client_goes_with_it(proxy: TlsProxy, tmp_path: P
     proxy.terminate(target, ClientAuth.NEED)
     behind(proxy, None, 2)
     wrap(proxy, made=context(tmp_path, ROOT.issue("anna", purpose=CLIENT_ONLY)))
-    header = header_of(proxy, come(proxy, target))
+    header = header_of(proxy, target.take())
     assert header.value(TlvType.AUTHORITY) == b"a.example.com"
     assert header.ssl is not None
     assert header.ssl.verify == 0

@@ -31,9 +31,9 @@ from streamproxy.relay.serving import Serving
 from streamproxy.rules import Table
 
 from .loop import Loop
-from .open_files import open_files
+from .open_files import none_left_open
 from .plugin_kit import Scripted
-from .test_factory import Proxy, come, exchange, part, read
+from .test_factory import Proxy, exchange, part, read
 from .test_gates import host
 
 
@@ -56,20 +56,19 @@ class Guarded(Proxy):
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Guarded]:
-    before = open_files()
-    proxy = Guarded(loop)
-    yield proxy
-    proxy.close()
-    loop.pump([0.1] * 30)
-    assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert open_files() == before, "descriptors leaked"
+    with none_left_open():
+        proxy = Guarded(loop)
+        yield proxy
+        proxy.close()
+        loop.pump([0.1] * 30)
+        assert loop.descriptors == 0, "descriptors are left with the reactor"
 
 
 def test_a_session_that_is_let_through(proxy: Guarded) -> None:
     plugin, target = Scripted("a", [Go(variables={"mqtt_client_id": "foo"})]), proxy.target()
     proxy.guard(plugin, upstreams={"u": (target.node,)})
     client = proxy.client()
-    exchange(proxy, client, come(proxy, target), b"question", b"answer")
+    exchange(proxy, client, target.take(), b"question", b"answer")
     record = part(proxy, client)
     assert record.variables == {"mqtt_client_id": "foo"}
     assert plugin.gates[0].records == [record], "the plugin is told of the session's end"
@@ -97,7 +96,7 @@ def test_what_a_plugin_read_is_relayed(proxy: Guarded) -> None:
     proxy.loop.settle()
     client.sendall(b"cdef")
     proxy.loop.until(lambda: len(plugin.gates[0].visits) > 1, "the plugin was asked again")
-    read(proxy, come(proxy, target), b"abcdef")
+    read(proxy, target.take(), b"abcdef")
 
 
 def test_a_client_that_says_too_little(proxy: Guarded) -> None:
@@ -127,7 +126,7 @@ def test_a_session_that_has_to_wait(proxy: Guarded) -> None:
     proxy.loop.settle()
     assert target.nobody_came()
     proxy.loop.advance(0.6)
-    taken = come(proxy, target)
+    taken = target.take()
     read(proxy, taken, b"early")
     exchange(proxy, client, taken, b"question", b"answer")
 
@@ -149,7 +148,7 @@ def test_a_plugin_chooses_the_upstream(proxy: Guarded) -> None:
     usual, other = proxy.target(), proxy.target()
     proxy.guard(Scripted("a", [Go(upstream="other")]), upstreams={"u": (usual.node,), "other": (other.node,)})
     client = proxy.client()
-    exchange(proxy, client, come(proxy, other), b"question", b"answer")
+    exchange(proxy, client, other.take(), b"question", b"answer")
     assert part(proxy, client).upstream == "other"
     assert usual.nobody_came()
 
@@ -191,5 +190,5 @@ def test_the_plugins_of_a_session_are_those_it_began_with(proxy: Guarded) -> Non
     proxy.engine.gates.close()
     proxy.factory.serving = evolve(proxy.factory.serving, revision=4)
     client.sendall(b"abcd")
-    read(proxy, come(proxy, target), b"abcd")
+    read(proxy, target.take(), b"abcd")
     assert len(plugin.gates) == 1

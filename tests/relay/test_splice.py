@@ -20,7 +20,7 @@ from streamproxy.testing import MemoryLeg
 
 from .conftest import connected_pair
 from .loop import Loop
-from .open_files import open_files
+from .open_files import none_left_open, open_files
 
 
 class Relay:
@@ -76,13 +76,12 @@ def pipes() -> Pipes:
 
 @pytest.fixture
 def relay(loop: Loop, pipes: Pipes) -> Iterator[Relay]:
-    before = open_files()
-    relay = Relay(loop, pipes)
-    yield relay
-    relay.close()
-    loop.pump([0.1] * 20)
-    assert pipes.used == 0, "a pipe was not given back"
-    assert open_files() == before, "descriptors leaked"
+    with none_left_open():
+        relay = Relay(loop, pipes)
+        yield relay
+        relay.close()
+        loop.pump([0.1] * 20)
+        assert pipes.used == 0, "a pipe was not given back"
 
 
 def test_what_turns_bulk_is_spliced_and_what_turns_chatty_copied(relay: Relay, pipes: Pipes) -> None:

@@ -381,8 +381,8 @@ def test_a_new_index_serves_the_next_handshake_and_leaves_sessions_alone(proxy: 
 class TlsTarget(Target):
     """A target that speaks TLS, in a thread."""
 
-    def __init__(self, tmp_path: Path, issued: Issued, policy: ClientPolicy) -> None:
-        super().__init__()
+    def __init__(self, loop: Loop, tmp_path: Path, issued: Issued, policy: ClientPolicy) -> None:
+        super().__init__(loop)
         self.node = evolve(self.node, tls=policy)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         path = tmp_path / f"{self.port}.pem"
@@ -412,7 +412,7 @@ class TlsTarget(Target):
 
 
 def secure(proxy: TlsProxy, tmp_path: Path, issued: Issued, policy: ClientPolicy) -> TlsTarget:
-    target = TlsTarget(tmp_path, issued, policy)
+    target = TlsTarget(proxy.loop, tmp_path, issued, policy)
     target.server.settimeout(None)
     proxy.targets.append(target)
     return target

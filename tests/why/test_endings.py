@@ -32,11 +32,11 @@ from streamproxy.sniff.proxywrite import encode_proxy_v1
 from streamproxy.testing import hello_bytes
 from streamproxy.why import Source, Why, World, explain_session, shaped, text_of
 from streamproxy.why.words import ENDINGS
-from tests.relay.open_files import open_files
+from tests.relay.open_files import none_left_open
 
 from ..relay.loop import Loop
 from ..relay.plugin_kit import Scripted
-from ..relay.test_factory import Slow, Target, come, exchange
+from ..relay.test_factory import Slow, Target, exchange
 from ..relay.udp_kit import Router, Town
 from .kit import ADDRESS, Explained, reset
 
@@ -47,13 +47,12 @@ LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 @pytest.fixture
 def proxy(loop: Loop) -> Iterator[Explained]:
-    before = open_files()
-    proxy = Explained(loop)
-    yield proxy
-    proxy.close()
-    loop.pump([0.5] * 40)
-    assert loop.descriptors == 0, "descriptors are left with the reactor"
-    assert open_files() == before, "descriptors leaked"
+    with none_left_open():
+        proxy = Explained(loop)
+        yield proxy
+        proxy.close()
+        loop.pump([0.5] * 40)
+        assert loop.descriptors == 0, "descriptors are left with the reactor"
 
 
 def relaying(proxy: Explained, **more: object) -> tuple[socket.socket, socket.socket]:
@@ -61,7 +60,7 @@ def relaying(proxy: Explained, **more: object) -> tuple[socket.socket, socket.so
     target = proxy.target()
     proxy.serve_with(target.node, **more)  # type: ignore[arg-type]
     client = proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     exchange(proxy, client, taken, b"question", b"the answer")
     return client, taken
 
@@ -160,7 +159,7 @@ def no_node(proxy: Explained) -> Why:
 
 
 def connect_timeout(proxy: Explained) -> Why:
-    slow = Slow()
+    slow = Slow(proxy.loop)
     proxy.targets.append(slow)
     proxy.serve_with(slow.node, limits=Limits(connect_timeout=4))
     proxy.client()
@@ -170,7 +169,7 @@ def connect_timeout(proxy: Explained) -> Why:
 
 
 def connect_failed(proxy: Explained) -> Why:
-    target = Target()
+    target = Target(proxy.loop)
     target.close()
     proxy.serve_with(target.node)
     proxy.client()
@@ -188,7 +187,7 @@ def target_tls_failed(proxy: Explained) -> Why:
     node = Node(target.node.host, target.node.port, tls=ClientPolicy("a.example.com", verify=False))
     proxy.serve_with(node)
     proxy.client()
-    taken = come(proxy, target)
+    taken = target.take()
     taken.sendall(b"220 I speak no TLS\r\n")
     return proxy.why()
 
@@ -204,7 +203,7 @@ def over_limit(proxy: Explained) -> Why:
     said = encode_proxy_v1(Address("203.0.113.7", 40_000), Address("198.51.100.1", 443))
     first = proxy.client()
     first.sendall(said)
-    come(proxy, target)
+    target.take()
     second = proxy.client()
     second.sendall(said)
     proxy.loop.until(lambda: proxy.table.recent, "the second was refused")
@@ -222,7 +221,7 @@ def queue_full(proxy: Explained) -> Why:
     target = proxy.target()
     proxy.serve_with(target.node, limits=Limits(max_sessions_per_node=1))
     proxy.client()
-    come(proxy, target)
+    target.take()
     proxy.client()
     proxy.loop.until(lambda: proxy.table.recent, "the second was refused")
     return proxy.why(proxy.table.recent.pop())
@@ -232,7 +231,7 @@ def queue_timeout(proxy: Explained) -> Why:
     target = proxy.target()
     proxy.serve_with(target.node, limits=Limits(max_sessions_per_node=1, max_queue=1, queue_timeout=2.0))
     proxy.client()
-    come(proxy, target)
+    target.take()
     proxy.client()
     proxy.loop.settle()
     proxy.loop.advance(2.1)
