@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -28,13 +30,23 @@ CLIENT_ID, CLIENT_SECRET = "admin-api-apikey-id", "admin-api-apikey-secret"
 # How long anything that should happen soon may take before a test says that it did not.
 PATIENCE = 20.0
 
+# Below are those that people know by heart.
+LOWEST_PORT = 10_000
+
 
 def free_port(kind: int = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
-    """A port that nobody has at the moment."""
+    """
+    A port that nobody has, and that no connection of somebody else gets meanwhile: not one of those that the kernel
+    gives away.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
+    first_given_away = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(100):
+        port = LOWEST_PORT + secrets.randbelow(first_given_away - LOWEST_PORT)
+        with contextlib.suppress(OSError), socket.socket(family, kind) as sock:
+            sock.bind((host, port))
+            return port
+    raise AssertionError(f"no port of {host} is free")
 
 
 def until(what: Callable[[], Any], saying: str, patience: float = PATIENCE) -> Any:
