@@ -89,6 +89,8 @@ class LiveConfiguration:
         self._pending: tuple[Pending, ...] = ()
         self._lock = DeferredLock()
         self._frozen = False
+        self._still = False
+        self._missed = False
         self._started = False
         self.history = History(store)
         self.snapshots = Snapshots()
@@ -117,16 +119,22 @@ class LiveConfiguration:
     def freeze(self) -> Deferred[None]:
         """
         Change nothing in the store from now on; the Deferred fires when what was under way is done. Whoever wants to
-        change something waits until :meth:`thaw`.
+        change something waits until :meth:`thaw`, and what files or other processes change is not followed until then.
         """
         self._frozen = True
-        frozen: Deferred[None] = self._lock.acquire().addCallback(lambda _: None)
-        return frozen
+
+        def still(_: object) -> None:
+            self._still = True
+
+        return self._lock.acquire().addCallback(still)
 
     def thaw(self) -> None:
         """Undo it, once it is so."""
-        self._frozen = False
+        self._frozen = self._still = False
         self._lock.release()
+        if self._missed:
+            self._missed = False
+            self._changed(self._loaded)
 
     def reload(self, config: Config) -> None:
         """The configuration file says something else now."""
@@ -384,6 +392,10 @@ class LiveConfiguration:
 
     def _changed(self, loaded: Loaded) -> None:
         self._loaded = loaded
+        if self._still:
+            # Somebody was told what there is, and is about to take it over: a listener that is new would be in the way.
+            self._missed = True
+            return
         documents = [*self._from_files, *loaded.documents]
         self._documents = {}
         for document in documents:

@@ -77,6 +77,23 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertEqual(self.ports(), [7000])
         self.assertIsNone(self.configuration.get(key("pg")))
 
+    def test_what_somebody_is_about_to_take_over_stays_as_it_is(self) -> None:
+        self.successResultOf(self.configuration.freeze())
+        waiting = self.change(Put(key("pg"), service()))
+        elsewhere = Document(key("new"), service(7001, id="new"), origin="proxy.yaml")
+        self.configuration.reload(Config("proxy.yaml", resources=(DECLARED, elsewhere)))
+        self.assertNoResult(waiting)
+        self.assertEqual(self.ports(), [7000])
+
+        self.configuration.thaw()
+        self.successResultOf(waiting)
+        self.assertEqual(self.ports(), [5432, 7000, 7001])
+
+    def test_nothing_that_was_missed_is_nothing_that_is_applied(self) -> None:
+        self.successResultOf(self.configuration.freeze())
+        self.configuration.thaw()
+        self.assertEqual(len(self.applied), 1)
+
     def test_a_bad_document_changes_nothing_and_all_problems_are_named(self) -> None:
         bad = service(port=0, rules=[{"domain": "[", "targets": [{"port": 1}]}])
         found = self.problems(Put(key("pg"), bad))

@@ -202,7 +202,12 @@ def test_a_changed_configuration_comes_with_the_new_process(
     take_over(proxy, after)
     until(lambda: after.get("/streamproxy/v1/ready").status == 200, "the new process answers")
     for port, greeting in ((kept, b"F2\n"), (new, b"F2\n"), (written["port"], b"F1\n")):
-        with after.connect(port) as client:
+        try:
+            client = after.connect(port)
+        except ConnectionRefusedError:
+            ports = kept, new, written["port"]
+            raise AssertionError(f"nobody is at {port} of {ports}:\n{after.output}") from None
+        with client:
             assert read_exactly(client, 3) == greeting
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", gone), timeout=5)
