@@ -63,6 +63,7 @@ class Pool:
         self._members: dict[Node, Member] = {node: self.members.of(node) for node in self.nodes}
         slow_start = upstream.checks.slow_start if upstream.checks is not None else 0.0
         self._candidates = [Candidate(n, self._members[n], slow_start) for n in self.nodes if n.weight > 0]
+        self._only = self._candidates[0] if len(self._candidates) == 1 else None
         priorities = sorted({each.node.priority for each in self._candidates}, reverse=True)
         self._groups = [
             self._choice([each for each in self._candidates if each.node.priority == priority])
@@ -97,6 +98,11 @@ class Pool:
         now = self._means.seconds()
         if self.upstream.max_sessions is not None:
             most = self.upstream.max_sessions
+        only = self._only
+        if only is not None:
+            # Most upstreams are like that, and most sessions pass here: nothing to choose, no order to keep.
+            is_full = most is not None and only.member.sessions >= most
+            return None if is_full or only.node in exclude else self._chosen(only, now)
         wary = self._filter
 
         def free(candidate: Candidate) -> bool:
@@ -110,10 +116,13 @@ class Pool:
         for group in self._groups:
             chosen = group.pick(free, key, now)
             if chosen is not None:
-                if not chosen.member.health.usable:
-                    chosen.member.retry_at = now + REPRIEVE
-                return chosen.node
+                return self._chosen(chosen, now)
         return None
+
+    def _chosen(self, candidate: Candidate, now: float) -> Node:
+        if not candidate.member.health.usable:
+            candidate.member.retry_at = now + REPRIEVE
+        return candidate.node
 
     def is_full(self, exclude: Collection[Node] = (), most: int | None = None) -> bool:
         """Is there a node that would do but for the sessions it has?"""

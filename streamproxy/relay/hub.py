@@ -14,6 +14,11 @@ from .seams import Reactor
 # Events taken in one turn of the reactor: its timers and other descriptors wait no longer than these take.
 MOST_EVENTS = 256
 
+# How long the hub waits by itself for more, and how often, before the reactor has its turn again. Timers, threads,
+# signals and other descriptors end it at once; these are for what a reactor keeps in nothing but its variables.
+LONGEST_WAIT = 0.02
+MOST_WAITS = 64
+
 _READ: Final = 0x1
 _WRITE: Final = 0x4
 _READ_OR_WRITE: Final = _READ | _WRITE
@@ -47,10 +52,12 @@ class Hub:
 
     _log = Logger()
 
-    __slots__ = ("_descriptors", "_epoll", "_events", "_reactor", "callLater", "seconds")
+    __slots__ = ("_descriptors", "_dwells", "_epoll", "_events", "_outer", "_reactor", "callLater", "seconds")
 
     def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
+        self._reactor: Any = reactor
+        self._outer = _epoll_of(reactor)
+        self._dwells = False
         self._epoll: select.epoll | None = None
         self._descriptors: dict[int, Descriptor] = {}
         self._events: dict[int, int] = {}
@@ -119,10 +126,13 @@ class Hub:
     def _forget(self, epoll: select.epoll, number: int) -> None:
         epoll.unregister(number)
         del self._descriptors[number], self._events[number]
-        if not self._descriptors:
+        if not self._descriptors and not self._dwells:
             self._reactor.removeReader(self)
-            self._epoll = None
-            epoll.close()
+            self._close(epoll)
+
+    def _close(self, epoll: select.epoll) -> None:
+        self._epoll = None
+        epoll.close()
 
     def _drop(self, number: int, descriptor: Descriptor, why: Failure) -> None:
         """Watch a descriptor no more, and tell it."""
@@ -142,14 +152,49 @@ class Hub:
         return "streamproxy"
 
     def doRead(self) -> None:
-        descriptors, epoll = self._descriptors, self._epoll
+        epoll = self._epoll
         if epoll is None:
             return
-        for number, event in epoll.poll(0, MOST_EVENTS):
+        self._handle(epoll.poll(0, MOST_EVENTS))
+        outer, epoll = self._outer, self._epoll
+        if outer is not None and epoll is not None and self._reactor.running:
+            self._dwell(epoll, outer)
+
+    def _dwell(self, epoll: select.epoll, outer: int) -> None:
+        """
+        Wait for the next events here, without the dozens of calls that each turn of the reactor is, as long as the
+        reactor itself has nothing to do: its own epoll is one of the descriptors waited for.
+        """
+        reactor = self._reactor
+        self._dwells = True
+        reactor.removeReader(self)
+        epoll.register(outer, _READ)
+        try:
+            for _ in range(MOST_WAITS):
+                wait = reactor.timeout()
+                if wait is None or wait > LONGEST_WAIT:
+                    wait = LONGEST_WAIT
+                events = epoll.poll(wait, MOST_EVENTS)
+                if not events or self._handle(events, outer):
+                    break
+        finally:
+            self._dwells = False
+            if self._descriptors:
+                epoll.unregister(outer)
+                reactor.addReader(self)
+            else:
+                self._close(epoll)
+
+    def _handle(self, events: list[tuple[int, int]], outer: int | None = None) -> bool:
+        """Tell whom it concerns. True: so it does the reactor."""
+        descriptors = self._descriptors
+        reactors = False
+        for number, event in events:
             # An earlier one may have ended this one; it may even have left its number to another. Whoever is told
             # looks for itself.
             descriptor = descriptors.get(number)
             if descriptor is None:
+                reactors = reactors or number == outer
                 continue
             try:
                 if event & _READ:
@@ -163,11 +208,21 @@ class Hub:
             except Exception:  # noqa: BLE001 - the other sessions are not to suffer
                 self._log.failure("a connection failed")
                 self._drop(number, descriptor, Failure())
+        return reactors
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops, or has a quarrel with us: who is still there is watched on, should it go on."""
         if self._descriptors:
             self._reactor.addReader(self)
+
+
+def _epoll_of(reactor: Any) -> int | None:
+    """The number of the epoll of a reactor that waits on one, as Twisted's usual one on Linux does."""
+    from twisted.internet.epollreactor import EPollReactor
+
+    if type(reactor) is not EPollReactor:
+        return None
+    return int(reactor._poller.fileno())  # noqa: SLF001 - there is no other way to it
 
 
 def hub_over(reactor: Reactor) -> Reactor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, count, zip_longest
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from .dns.system import HOSTS, RESOLV_CONF, Followed, parse_hosts, parse_resolv_
 __all__ = ["Lookup", "ResolutionError", "Resolver", "dns_resolver", "is_literal", "system_lookup"]
 
 
+@lru_cache(maxsize=4096)
 def is_literal(host: str) -> bool:
     """Is it an IP address already?"""
     try:

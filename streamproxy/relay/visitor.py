@@ -16,20 +16,22 @@ class Visitor:
     does not.
     """
 
-    __slots__ = ("_claim", "_via", "assumed", "introduction", "listener", "local", "peer")
+    __slots__ = ("_assumed", "_claim", "_facts", "_introduction", "_via", "listener", "local", "peer")
 
     def __init__(self, listener: Listener, peer: Address, local: Address) -> None:
         self.listener = listener
         self.peer = peer
         self.local = local
-        self.introduction: Introduction | None = None
-        self.assumed: str | None = None
+        self._introduction: Introduction | None = None
+        self._assumed: str | None = None
+        self._facts: Facts | None = None
         self._claim: Claim | None = None
         self._via: Address | None = None
 
     def adopt(self, claim: Claim) -> bool:
         """Somebody in front says who it is. True: he is believed, and it is another address than before."""
         self._claim = claim
+        self._facts = None
         if not claim.adopted or claim.source is None:
             return False
         self._via, self.peer = self.peer, claim.source
@@ -38,9 +40,35 @@ class Visitor:
         return True
 
     @property
+    def introduction(self) -> Introduction | None:
+        """What it has said of itself."""
+        return self._introduction
+
+    @introduction.setter
+    def introduction(self, said: Introduction) -> None:
+        self._introduction = said
+        self._facts = None
+
+    @property
+    def assumed(self) -> str | None:
+        """The name that stands for none."""
+        return self._assumed
+
+    @assumed.setter
+    def assumed(self, name: str | None) -> None:
+        self._assumed = name
+        self._facts = None
+
+    @property
     def facts(self) -> Facts:
         """What is known of the connection so far."""
-        address, introduction, claim = self.listener.address, self.introduction, self._claim
+        known = self._facts
+        if known is None:
+            known = self._facts = self._gathered()
+        return known
+
+    def _gathered(self) -> Facts:
+        address, introduction, claim = self.listener.address, self._introduction, self._claim
         if introduction is None:
             facts = Facts(address, self.peer, self.local)
         else:

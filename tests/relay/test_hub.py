@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from asyncio import SelectorEventLoop
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.pollreactor import PollReactor
 from twisted.internet.selectreactor import SelectReactor
@@ -17,10 +20,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamproxy.relay.hub import Hub, hub_over
+from streamproxy.relay.hub import MOST_WAITS, Hub, hub_over
 
 from .conftest import connected_pair
-from .loop import Loop
+from .loop import PATIENCE, Loop
 from .open_files import none_left_open
 
 
@@ -277,3 +280,116 @@ def test_a_clock_alone_is_enough_to_make_one() -> None:
         removeReader = addWriter = removeWriter = addReader
 
     assert len(Hub(Bare())) == 0
+
+
+@pytest.fixture
+def reactor() -> Iterator[EPollReactor]:
+    """One of the usual kind, that nobody else uses."""
+    reactor = EPollReactor()
+    yield reactor
+    reactor._poller.close()
+
+
+class Restless(Watched):
+    """There is always something to read, and ``told`` counts it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.told = 0
+
+    def doRead(self) -> None:
+        self.told += 1
+
+
+def run(reactor: EPollReactor) -> None:
+    """Until somebody stops it."""
+    giving_up = reactor.callLater(PATIENCE, reactor.stop)
+    reactor.run(installSignalHandlers=False)
+    assert giving_up.active(), f"it did not come to its end in {PATIENCE:g} s"
+
+
+@pytest.fixture
+def restless(reactor: EPollReactor) -> Iterator[Restless]:
+    """It keeps a hub of ``reactor`` busy."""
+    ours, peer = connected_pair()
+    peer.sendall(b"x")
+    watched = Restless(ours)
+    hub = Hub(reactor)
+    reactor.callWhenRunning(hub.addReader, watched)
+    yield watched
+    ours.close()
+    peer.close()
+
+
+def test_a_busy_hub_asks_its_epoll_more_often_than_the_reactor_turns(
+    reactor: EPollReactor, restless: Restless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = 0
+    once = reactor.doPoll
+
+    def turn(timeout: float | None) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 10:
+            reactor.stop()
+        once(timeout)
+
+    monkeypatch.setattr(reactor, "doIteration", turn)
+    run(reactor)
+    assert restless.told > 5 * MOST_WAITS
+
+
+def test_a_busy_hub_keeps_no_timer_waiting(reactor: EPollReactor, restless: Restless) -> None:
+    reactor.callLater(0.001, lambda: reactor.callLater(0, reactor.stop))
+    run(reactor)
+
+
+def test_a_busy_hub_keeps_no_thread_waiting(reactor: EPollReactor, restless: Restless) -> None:
+    thread = threading.Thread(target=lambda: reactor.callFromThread(reactor.stop))
+    reactor.callWhenRunning(thread.start)
+    run(reactor)
+    thread.join()
+
+
+def test_a_busy_hub_keeps_no_other_descriptor_waiting(reactor: EPollReactor, restless: Restless) -> None:
+    ours, peer = connected_pair()
+
+    class Other(Watched):
+        def doRead(self) -> None:
+            super().doRead()
+            reactor.stop()
+
+    other = Other(ours)
+    reactor.callWhenRunning(reactor.addReader, other)
+    reactor.callLater(0.01, peer.sendall, b"something")
+    run(reactor)
+    assert other.read == b"something"
+    ours.close()
+    peer.close()
+
+
+def test_the_reactor_can_be_stopped_by_whom_the_hub_told(reactor: EPollReactor, restless: Restless) -> None:
+    restless.doRead = lambda: None if reactor._stopped else reactor.stop()  # type: ignore[method-assign]
+    run(reactor)
+
+
+def test_a_hub_that_has_nothing_left_while_it_waits_frees_its_epoll(reactor: EPollReactor) -> None:
+    ours, peer = connected_pair()
+    peer.sendall(b"x")
+    hub = Hub(reactor)
+
+    class Brief(Watched):
+        def doRead(self) -> None:
+            super().doRead()
+            if self.read == b"xx":
+                hub.removeReader(self)
+                reactor.callLater(0, reactor.stop)
+            else:
+                peer.sendall(b"x")
+
+    with none_left_open():
+        reactor.callWhenRunning(hub.addReader, Brief(ours))
+        run(reactor)
+        assert (len(hub), hub.fileno()) == (0, -1)
+    ours.close()
+    peer.close()
