@@ -220,6 +220,16 @@ def test_a_slow_reader_holds_the_sender_back_and_gets_everything(relay: Relay) -
     assert relay.client.sent > before
 
 
+def test_what_is_written_behind_what_did_not_fit_comes_behind_it(relay: Relay) -> None:
+    said = SPEECH["target"][: 8 * READ_SIZE]
+    fitted = [
+        relay.pump.to_client.sink.write(said[begin : begin + READ_SIZE]) for begin in range(0, len(said), READ_SIZE)
+    ]
+    assert not fitted[-1], "there was room for all of it, which shows nothing"
+    relay.until(lambda: (relay.quiet(), len(relay.client.got) >= len(said))[1], "all of it arrived")
+    assert bytes(relay.client.got) == said
+
+
 @pytest.mark.parametrize("side", ["client", "target"])
 @pytest.mark.parametrize("congested", [False, True])
 def test_a_reset_is_passed_on(relay: Relay, side: str, congested: bool) -> None:
