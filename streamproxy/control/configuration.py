@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import operator
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
 from twisted.logger import Logger
 
-from ..dialects.assemble import Assembled, DocumentProblem, Vault, adopt, assemble, canonical, sealed
+from ..dialects.assemble import Assembled, DocumentProblem, Vault, adopt, canonical, sealed
 from ..dialects.native.standalone import Check, Documents
 from ..errors import InvalidConfiguration, NotPending, Problem, ReadOnlyDocument, UnknownRevision
 from ..interfaces import ConfigStore, Loaded, Outcome, Pending, Rehearsal
@@ -23,16 +22,15 @@ from ..model import (
     Document,
     Ended,
     Key,
-    ListenAddress,
     Put,
     SessionPolicy,
     Snapshot,
-    Transport,
 )
 from ..plugins.discovery import catalogue
 from ..plugins.seam import Plugin
 from . import dryrun
 from .history import History, undoing
+from .means import Means
 from .snapshots import Snapshots
 from .store.changeset import body_text, revise
 
@@ -68,19 +66,18 @@ class LiveConfiguration:
         retire: Callable[[Snapshot, Snapshot, SessionPolicy], object] = lambda before, after, policy: None,
     ) -> None:
         self._store = store
-        self._config = config
         self._environ = environ or {}
-        self._vault = Vault.of(config.keyring, self._environ)
         self._apply = apply
         self._more_problems = more_problems
         self._catalogue = functools.cache(plugins)
+        vault = Vault.of(config.keyring, self._environ)
+        self._means = Means(config, vault, Documents(), self._catalogue(config.stream_plugins))
         self._loaded = Loaded(0, ())
         self._documents: dict[Key, Document] = {}
         self._expiry: float | None = None
         self._assembled = Assembled(Snapshot(), ())
-        self._candidate: tuple[tuple[object, ...], Mapping[Key, Document], Assembled] | None = None
+        self._candidate: tuple[Means, Mapping[Key, Document], Assembled] | None = None
         self._file_problems: tuple[Problem, ...] = ()
-        self._declared = Documents()
         self._declared_problems: tuple[Problem, ...] = ()
         self._now = now
         self._recent = recent
@@ -138,12 +135,11 @@ class LiveConfiguration:
 
     def reload(self, config: Config) -> None:
         """The configuration file says something else now."""
-        if config.keyring != self._config.keyring:
-            self._vault = Vault.of(config.keyring, self._environ)
-        self._config = config
+        before = self._means
+        same_keys = config.keyring == before.config.keyring
+        vault = before.vault if same_keys else Vault.of(config.keyring, self._environ)
         self._file_problems = ()
-        if self._started:
-            self._changed(self._loaded)
+        self._follow(config, vault, before.declared)
 
     def refuse(self, problems: Sequence[Problem]) -> None:
         """The configuration file was changed into something that cannot be used: what runs stays, and this is shown."""
@@ -153,15 +149,13 @@ class LiveConfiguration:
 
     def checking(self, plugins: tuple[str, ...] | None) -> Check:
         """What looks at its documents, where only these stream plugins can be used (``None``: the configured ones)."""
-        known = self._catalogue(self._config.stream_plugins if plugins is None else plugins)
-        return lambda key, body: canonical(key, body, vault=self._vault, plugins=known)
+        known = self._catalogue(self._means.config.stream_plugins if plugins is None else plugins)
+        return lambda key, body: canonical(key, body, vault=self.vault, plugins=known)
 
     def declare(self, documents: Documents) -> None:
         """It says this now."""
-        self._declared = documents
         self._declared_problems = tuple(item.problem for item in documents.dropped)
-        if self._started:
-            self._changed(self._loaded)
+        self._follow(self._means.config, self._means.vault, documents)
 
     def refuse_documents(self, problems: Sequence[Problem]) -> None:
         """It was changed into something that cannot be used: what it said before goes on, and this is shown."""
@@ -170,8 +164,7 @@ class LiveConfiguration:
     @property
     def plugins(self) -> Mapping[str, Plugin]:
         """The connection plugins that routes may use, by name."""
-        declared = self._declared.stream_plugins
-        return self._catalogue(self._config.stream_plugins if declared is None else declared)
+        return self._means.plugins
 
     @property
     def stored(self) -> tuple[Document, ...]:
@@ -181,7 +174,7 @@ class LiveConfiguration:
     @property
     def vault(self) -> Vault:
         """What keys in documents are read with, and sealed with before they are stored."""
-        return self._vault
+        return self._means.vault
 
     @property
     def snapshot(self) -> Snapshot:
@@ -295,7 +288,7 @@ class LiveConfiguration:
             documents = yield self.history.documents_at(number, loaded.revision, loaded.documents)
         except UnknownRevision:
             return None
-        return self._assemble(documents, number).snapshot
+        return self._means.assemble(documents, number).snapshot
 
     # What is taken back by itself
 
@@ -353,7 +346,7 @@ class LiveConfiguration:
     def _sealed(self, change: Change) -> Change:
         """No private key gets into a store, whoever writes it."""
         if isinstance(change, Put):
-            return evolve(change, body=sealed(change.key, change.body, self._vault, self.plugins))
+            return evolve(change, body=sealed(change.key, change.body, self.vault, self.plugins))
         return change
 
     def _refuse_read_only(self, change: Change) -> None:
@@ -376,7 +369,7 @@ class LiveConfiguration:
         latest = self._loaded.revision
         stored = {document.key: document for document in self._loaded.documents}
         would_be, revision = revise(stored, changes, latest=latest, time=self._now(), author="")
-        assembled = self._assemble(would_be.values(), latest + 1)
+        assembled = self._means.assemble(would_be.values(), latest + 1)
         own = dict(_own_problems(assembled, changes))
         known = set(self._assembled.problems)
         problems = []
@@ -390,30 +383,32 @@ class LiveConfiguration:
 
     # Following the store
 
+    def _follow(self, config: Config, vault: Vault, declared: Documents) -> None:
+        """A file says something else now."""
+        names = config.stream_plugins if declared.stream_plugins is None else declared.stream_plugins
+        self._means = Means(config, vault, declared, self._catalogue(names))
+        if self._started:
+            self._changed(self._loaded)
+
     def _changed(self, loaded: Loaded) -> None:
         self._loaded = loaded
         if self._still:
             # Somebody was told what there is, and is about to take it over: a listener that is new would be in the way.
             self._missed = True
             return
-        documents = [*self._from_files, *loaded.documents]
+        documents = [*self._means.from_files, *loaded.documents]
         self._documents = {}
         for document in documents:
             self._documents.setdefault(document.key, document)
         dates = (document.expires for document in self._documents.values() if document.expires is not None)
         self._expiry = min(dates, default=None)
         known = set(self._assembled.problems)
-        self._assembled = self._as_expected(loaded) or self._assemble(loaded.documents, loaded.revision)
+        self._assembled = self._as_expected(loaded) or self._means.assemble(loaded.documents, loaded.revision)
         for problem in self._assembled.problems:
             if problem not in known:
                 self._log.error("not served: {problem}", problem=_named(problem))
         self.snapshots.keep(self._assembled.snapshot, self._now())
         self._apply(self._assembled.snapshot)
-
-    @property
-    def _means(self) -> tuple[object, ...]:
-        """Everything but the stored documents that an assembled whole follows from; compared by identity."""
-        return self._config, self._vault, self._declared, self.plugins
 
     def _as_expected(self, loaded: Loaded) -> Assembled | None:
         """What was assembled before the write, where it is this that was written: a large whole takes its time."""
@@ -424,37 +419,15 @@ class LiveConfiguration:
         written = loaded.documents
         same = (
             loaded.revision == assembled.snapshot.revision
-            and all(map(operator.is_, means, self._means))
+            and means is self._means
             and len(written) == len(would_be)
             and all(map(_is_alike, written, would_be.values()))
         )
         if not same:
             return None
         news = (pair for pair in zip(written, would_be.values(), strict=True) if pair[0] is not pair[1])
-        adopt(news, self._vault, self.plugins)
+        adopt(news, self.vault, self.plugins)
         return assembled
-
-    def _assemble(self, stored: Iterable[Document], revision: int) -> Assembled:
-        declared = {document.key for document in self._from_files}
-        documents = [*self._from_files, *(document for document in stored if document.key not in declared)]
-        assembled = assemble(
-            documents,
-            static=self._config.stream_proxy,
-            limits=self._config.limits,
-            access=self._config.access,
-            revision=revision,
-            vault=self._vault,
-            plugins=self.plugins,
-            trusted_proxies=self._config.trusted_proxies,
-            client_ca=self._config.tls.client_ca is not None,
-            reserved=_reserved(self._config),
-        )
-        return assembled if self._config.health_checks else _unchecked(assembled)
-
-    @property
-    def _from_files(self) -> tuple[Document, ...]:
-        """What files declare, which no API changes."""
-        return (*self._config.resources, *self._declared.documents)
 
 
 def _own_problems(assembled: Assembled, changes: Sequence[Change]) -> Iterator[tuple[DocumentProblem, Problem]]:
@@ -474,27 +447,6 @@ def _is_alike(written: Document, expected: Document) -> bool:
         == (expected.created_revision, expected.revision, expected.expires)
         and body_text(written.key, written.body) == body_text(expected.key, expected.body)
     )
-
-
-def _unchecked(assembled: Assembled) -> Assembled:
-    """The same without health checks."""
-    upstreams = {name: evolve(each, checks=None) for name, each in assembled.snapshot.upstreams.items()}
-    return evolve(assembled, snapshot=evolve(assembled.snapshot, upstreams=upstreams))
-
-
-def _reserved(config: Config) -> dict[ListenAddress, str]:
-    """The addresses of the process's own servers. In place of port 0 the kernel finds one that is free."""
-    servers = {
-        "admin.listen": None if config.admin is None else config.admin.listen,
-        "metrics.listen": None if config.metrics is None else config.metrics.listen,
-        "control.listen": config.control,
-        "status.listen": config.status,
-    }
-    return {
-        ListenAddress(Transport.TCP, address.host, address.port): name
-        for name, address in servers.items()
-        if address is not None and address.port
-    }
 
 
 def _named(problem: DocumentProblem) -> Problem:
