@@ -155,9 +155,9 @@ class Browser:
 
     def settled(self) -> None:
         """Wait until the page that was gone to is there and asks for nothing more."""
-        place = "return location.hash.replace(/^#\\/?/, '').split('?')[0].split('/')[0]"
+        place = "location.hash.replace(/^#\\/?/, '').split('?')[0].split('/').map(decodeURIComponent).join('/')"
         self.until(
-            lambda: self.run("return document.querySelector('main .page')?.dataset.name") == self.run(place),
+            lambda: self.run(f"return document.querySelector('main .page')?.dataset.place === {place}"),
             "the page is shown",
         )
 

@@ -254,6 +254,55 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost(
     assert browser.control("Description").get_attribute("value") == "typed"
 
 
+def test_what_is_wrong_with_what_is_not_shown_is_said_all_the_same(proxy: Proxy, browser: Browser) -> None:
+    service = proxy.create(tls="PassThrough", sni={"enabled": True})
+    log_in(browser, proxy)
+    browser.go(f"tcp-services/{service['id']}")
+    for host in ("no host!", None):
+        browser.choose("Forward to a fallback if no rule matches")
+        if host:
+            browser.type("Fallback: host", host)
+            browser.choose("Forward to a fallback if no rule matches")
+            browser.click("Review and update …")
+            browser.says("sni.forwardsTo.host expected a host name")
+    browser.type("Fallback: host", "127.0.0.1")
+
+    # What is folded up is opened.
+    browser.click("JSON", selector="[role=tab]")
+    shown = json.loads(str(browser.control("The service, as JSON").get_attribute("value")))
+    browser.put("The service, as JSON", json.dumps({**shown, "tags": [1]}))
+    browser.click("Form")
+    browser.click("Review and update …")
+    browser.says("Expected a string, got an integer.")
+    assert browser.control("Tags").get_attribute("aria-invalid") == "true"
+
+
+def test_an_address_that_nobody_encoded(proxy: Proxy, browser: Browser) -> None:
+    log_in(browser, proxy)
+    browser.go("tcp-services/100%")
+    browser.says("Entity not found")
+    browser.driver.refresh()
+    browser.says("Entity not found")
+    assert len([each for each in browser.complaints if "404" not in each]) == 0
+
+
+def test_a_phone_can_search_where_there_is_much(proxy: Proxy, browser: Browser) -> None:
+    for number in range(5):
+        proxy.create(name=f"Service {number}", enabled=False)
+    browser.resize(PHONE)
+    log_in(browser, proxy)
+    browser.go("tcp-services")
+    browser.says("Service 4")
+    assert not browser.find("input[aria-label='Search name']").is_displayed()
+
+    proxy.create(name="One more", enabled=False)
+    browser.click("Reload the table")
+    browser.says("One more")
+    browser.type("Search name", "more")
+    browser.until(lambda: browser.count("tbody tr") == 1, "only that one is shown")
+    assert browser.run(AUDIT) == []
+
+
 def test_a_lost_connection_and_a_key_that_is_taken_away(proxy: Proxy, echoes: Echoes, browser: Browser) -> None:
     log_in(browser, proxy)
     port = free_port()
@@ -540,6 +589,8 @@ def test_a_made_up_connection_and_a_name(busy: Scene, browser: Browser) -> None:
 def test_plots_are_live_and_colours_are_a_choice(busy: Scene, browser: Browser) -> None:
     log_in(browser, busy.proxy)
     browser.until(lambda: browser.count(".plot canvas") == 3, "three plots are drawn")
+    cut_off = "(box) => box.scrollWidth > box.clientWidth"
+    assert not browser.run(f"return [...document.querySelectorAll('.plot-box')].some({cut_off})")
     label = "return document.querySelector('.plot-box').getAttribute('aria-label')"
     browser.until(
         lambda: any(digit in browser.run(label) for digit in "123456789"), "a plot says in words what it shows"

@@ -24,6 +24,11 @@ const headings = [...document.querySelectorAll("h1")].filter(seen);
 if (headings.length !== 1) found.push("first headings: " + headings.length);
 if (document.querySelectorAll("[tabindex]:not([tabindex='0'], [tabindex='-1'])").length) found.push("an order of its own");
 if (document.querySelectorAll("[style*=url], [onclick], script:not([src]), style").length) found.push("something inline");
+for (const cell of document.querySelectorAll("[data-label]")) {
+  const label = getComputedStyle(cell, "::before");
+  const over = label.position === "absolute" && label.content !== "none" && parseFloat(getComputedStyle(cell).paddingLeft) < 48;
+  if (seen(cell) && over) found.push("a label over its value: " + cell.dataset.label);
+}
 const wide = document.documentElement.scrollWidth - innerWidth;
 if (wide > 0) found.push("wider than the window by " + wide);
 return found;

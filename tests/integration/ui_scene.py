@@ -116,7 +116,8 @@ class Scene:
             for turn in turns:
                 with contextlib.suppress(OSError):
                     turn(number)
-                number += 1
+            # Each of them does all it can in turn.
+            number += 1
 
     def _stay(self, number: int) -> None:
         if len(self._open) < CLIENTS * 2:

@@ -20,7 +20,16 @@ export function go(hash) {
 /** {path: ["tcp-services", "pg"], query: URLSearchParams} */
 export function place(hash = location.hash) {
   const [path, query] = hash.replace(/^#\/?/, "").split("?");
-  return { path: path.split("/").filter(Boolean).map(decodeURIComponent), query: new URLSearchParams(query) };
+  return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query) };
+}
+
+/** What is not encoded rightly, since somebody wrote it by hand, is taken as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** Put it into the address without going anywhere. */

@@ -115,7 +115,7 @@ export class Shell {
     this.#end?.();
     this.#end = null;
     document.title = `${TITLES[name] ?? "Nothing here"} · streamproxy`;
-    const page = h("div.page", { dataset: { name } });
+    const page = h("div.page", { dataset: { place: path.join("/") } });
     const ends = [];
     const context = {
       name,

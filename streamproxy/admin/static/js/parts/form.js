@@ -48,10 +48,17 @@ export class Fields {
   #find(path) {
     for (let at = path ?? ""; at; at = outer(at)) {
       const found = this.#known.get(at);
-      if (found?.input.isConnected) return found;
+      if (found?.input.isConnected && isReachable(found.input)) return found;
     }
     return null;
   }
+}
+
+/** Can it be seen, once what is folded up around it is opened? What a switch hides it cannot. */
+function isReachable(input) {
+  if (input.closest("[hidden]")) return false;
+  for (let fold = input.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  return true;
 }
 
 function outer(path) {

@@ -24,12 +24,12 @@ export function livePlot({ title, hint, series, axis, stacked = false, smallest 
     const font = `11px ${getComputedStyle(box).fontFamily}`;
     const colour = (name) => resolved(box, name);
     const grid = { stroke: colour("--line"), width: 1 };
-    const width = Math.max(120, box.clientWidth);
+    const width = room();
     plot = new uPlot(
       {
         width,
         height: HEIGHT,
-        padding: [8, 4, 0, 0],
+        padding: [8, 8, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
         scales: { x: { time: true, range: () => range() }, y: { range: (_, low, high) => [0, Math.max(smallest, (high ?? 0) * 1.15)] } },
@@ -55,6 +55,11 @@ export function livePlot({ title, hint, series, axis, stacked = false, smallest 
     );
   }
 
+  function room() {
+    const { paddingLeft, paddingRight } = getComputedStyle(box);
+    return Math.max(120, box.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight));
+  }
+
   function range() {
     const end = Date.now() / 1000;
     return [end - WINDOW, end];
@@ -68,7 +73,7 @@ export function livePlot({ title, hint, series, axis, stacked = false, smallest 
     });
   }
 
-  const resized = new ResizeObserver(() => plot?.setSize({ width: Math.max(120, box.clientWidth), height: HEIGHT }));
+  const resized = new ResizeObserver(() => plot?.setSize({ width: room(), height: HEIGHT }));
   const themed = () => draw();
   requestAnimationFrame(() => {
     if (!box.isConnected) return;

@@ -39,7 +39,7 @@ export function dataTable({ caption, columns, href, actions, empty, size = 15, s
         columns.map((column) =>
           h(
             "td",
-            { class: column.align },
+            { class: column.align, dataset: column.filter ? { label: column.label } : {} },
             column.filter
               ? h("input.input.small", { type: "search", placeholder: "Search …", "aria-label": `Search ${column.label.toLowerCase()}`, autocomplete: "off", oninput: debounce((event) => (wanted.set(column.key, event.target.value.toLowerCase()), (page = 0), draw()), 120) })
               : null,
@@ -70,6 +70,8 @@ export function dataTable({ caption, columns, href, actions, empty, size = 15, s
   }
 
   function draw() {
+    // Where there is little room, nobody searches in what can be seen at once.
+    table.classList.toggle("few", rows.length <= Math.min(...SIZES));
     if (!rows.length && empty) {
       fill(element, empty);
       return;
