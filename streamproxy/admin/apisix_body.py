@@ -20,6 +20,8 @@ _SHOWN = 2000
 _TIMES = ("create_time", "update_time")
 # What Lua takes for a number, but for hexadecimal ones.
 _NUMBER = re.compile(r"\s*-?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?\s*")
+# Where two integers next to each other are no longer two numbers to Lua.
+_EXACT = 2**53
 # Thirty years: longer is for good.
 _LONGEST = 1e9
 
@@ -29,7 +31,7 @@ def read(data: bytes) -> tuple[bool, Json]:
     if not data:
         return False, None
     try:
-        return True, parse_json(data)
+        return True, parse_json(data, _fraction)
     except BodyError as error:
         raise _unreadable(error, req_body=data[:_SHOWN].decode("utf-8", "replace")) from None
 
@@ -40,7 +42,7 @@ def read_whole(data: bytes, media_type: str) -> Conf:
         raise refused("invalid request body: empty request body")
     is_yaml = media_type == "application/yaml"
     try:
-        value = parse_yaml(data) if is_yaml else parse_json(data)
+        value = parse_yaml(data) if is_yaml else parse_json(data, _fraction)
     except BodyError as error:
         raise _unreadable(error) from None
     if value == []:
@@ -48,6 +50,12 @@ def read_whole(data: bytes, media_type: str) -> Conf:
     if not isinstance(value, dict):
         raise refused(f"invalid request body: {'invalid yaml request body' if is_yaml else 'expected an object'}")
     return value
+
+
+def _fraction(text: str) -> float:
+    """To Lua, and to JSON Schema, 1.0 is an integer, and some libraries write all of theirs so."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def _unreadable(error: BodyError, **extra: Any) -> ApisixError:

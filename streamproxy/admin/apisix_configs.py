@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define
 from klein import Response
 
+from streamproxy.errors import InvalidConfiguration
 from streamproxy.model import Change, Delete, Document, Json, Put
 
 from .apisix_answer import TEXT, problems_header, refused, value_answer
@@ -23,6 +24,8 @@ from .respond import answer, to_yaml
 # What is to be known of the configuration as a whole, beside its documents.
 STATE = key_of("configs", "standalone")
 
+# Where a problem with a change starts.
+_CHANGE = re.compile(r"\[([0-9]+)\]")
 _DIGEST = re.compile(r"[\x20-\x7e]{1,256}")
 
 
@@ -79,12 +82,18 @@ class Configs:
         for fault in faults(conf, self.resources):
             raise refused(fault.error)
 
-        def decide() -> Sequence[Change]:
-            return self._changes(conf, digest)
+        changes: list[Change] = []
 
-        outcome = await self.resources.writer.write(
-            decide, author=intent.author, reason=intent.reason, expect=intent.expect
-        )
+        def decide() -> Sequence[Change]:
+            changes[:] = self._changes(conf, digest)
+            return changes
+
+        try:
+            outcome = await self.resources.writer.write(
+                decide, author=intent.author, reason=intent.reason, expect=intent.expect
+            )
+        except InvalidConfiguration as error:
+            raise _of_item(error, changes, conf) from None
         headers = {**self.headers(), **problems_header(outcome.problems)}
         return answer(b"", TEXT, 200 if waits else 202, headers)
 
@@ -126,6 +135,17 @@ class Configs:
         """As they were sent; before them what is from elsewhere, the configuration file."""
         order = {id: number for number, id in enumerate(state.get("items", {}).get(kind, {}))}  # noqa: A001
         return sorted(self.resources.all(kind), key=lambda document: order.get(document.key.id, -1))
+
+
+def _of_item(error: InvalidConfiguration, changes: Sequence[Change], conf: Conf) -> Exception:
+    """``error`` in terms of the item of ``conf`` that it is about: whoever sent that knows nothing of ``changes``."""
+    problem = error.problems[0]
+    place = _CHANGE.match(problem.path)
+    key = changes[int(place[1])].key if place else STATE
+    for index, item in enumerate(items_of(conf, key.kind) if key.kind in KINDS else ()):
+        if item_id(item, index + 1) == key.id:
+            return refused(f"invalid {key.kind} at index {index}, err: {problem.message}")
+    return error
 
 
 def _item(document: Document, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from attrs import define
 from klein import Response
 
+from streamproxy.dialects.apisix import described, plugin_schema
 from streamproxy.dialects.apisix.check import schema_document, schema_refusal
 from streamproxy.model import Json
 from streamproxy.plugins.seam import Plugin
@@ -46,13 +46,13 @@ class Introspection:
             raise refused(f"unsupported subsystem: {subsystem}")
         found = {} if subsystem == "http" else self.plugins
         if query.get("all", ("",))[0] == "true" or not name:
-            return value_answer({each.name: _described(each) for each in found.values()})
+            return value_answer({each.name: described(each) for each in found.values()})
         if name not in found:
             raise refused(f"plugin not found in subsystem {subsystem or 'http'}", 404)
         kind = query.get("schema_type", ("",))[0]
         if kind == "consumer":
             raise refused("not found schema")
-        return value_answer(found[name].metadata_schema if kind == "metadata" else found[name].schema)
+        return value_answer(found[name].metadata_schema if kind == "metadata" else plugin_schema(found[name]))
 
     @staticmethod
     def schema(name: str) -> Response:
@@ -77,12 +77,3 @@ class Introspection:
         if why is not None:
             raise refused(why)
         return Response(code=200, headers={"Content-Length": "0"}, body=b"")
-
-
-def _described(plugin: Plugin) -> dict[str, Any]:
-    return {
-        "version": plugin.version,
-        "priority": plugin.priority,
-        "schema": plugin.schema,
-        "metadata_schema": plugin.metadata_schema,
-    }

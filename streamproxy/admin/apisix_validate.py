@@ -81,10 +81,11 @@ def _item_faults(kind: str, items: list[Any], resources: Resources, get: Get) ->
         why = _why(kind, item, index, resources, get)
         if why is not None:
             yield Fault(kind, f"invalid {kind} at index {index}, err: {why}", index, own)
-        if own is not None:
-            if own in seen:
-                yield Fault(kind, f"found duplicate {field} {own} in {kind}", index, own)
-            seen.add(own)
+        # One without an id has its place for one, which somebody else may have taken.
+        name = own or item_id({}, index + 1)
+        if name in seen:
+            yield Fault(kind, f"found duplicate {field} {name} in {kind}", index, own)
+        seen.add(name)
 
 
 def _why(kind: str, item: Any, index: int, resources: Resources, get: Get) -> str | None:

@@ -8,7 +8,7 @@ with text keys, nested at most ``DEPTH`` deep: everything downstream may walk, c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -40,11 +40,14 @@ class BodyError(StreamProxyError):
         return self.why
 
 
-def parse_json(data: bytes) -> Json:
-    """Raises :class:`BodyError`. Of a key that is given twice, the last one counts."""
+def parse_json(data: bytes, fraction: Callable[[str], float] = float) -> Json:
+    """
+    Raises :class:`BodyError`. Of a key that is given twice, the last one counts. ``fraction`` reads numbers that have
+    a point or an exponent.
+    """
     text = _text(data)
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_int=_small)
+        value = json.loads(text, parse_constant=_no_constant, parse_int=_small, parse_float=fraction)
     except json.JSONDecodeError as error:
         raise BodyError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except ValueError as error:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from streamproxy.dialects.apisix import SCHEMAS
+from streamproxy.dialects.apisix import SCHEMAS, described
 from streamproxy.model import Document, Json, Key, UpstreamStatus
 from streamproxy.plugins.seam import Plugin
 
@@ -111,15 +111,7 @@ class ControlApi(Resource):
         raise _nothing_here()
 
     def _schema(self) -> dict[str, Any]:
-        plugins = {
-            name: {
-                "version": plugin.version,
-                "priority": plugin.priority,
-                "schema": plugin.schema,
-                "metadata_schema": plugin.metadata_schema,
-            }
-            for name, plugin in self._sources.plugins.items()
-        }
+        plugins = {name: described(plugin) for name, plugin in self._sources.plugins.items()}
         main = {kind.removesuffix("s"): schema for kind, schema in SCHEMAS.items()}
         return {"main": main, "plugins": {}, "stream_plugins": plugins}
 

@@ -5,7 +5,7 @@ query or a patch is 400 and never 401, and that a refused document comes with al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from klein import Klein, Response
@@ -158,9 +158,10 @@ class OtoroshiApi:
         return json_answer(template_of(request, self._services))
 
 
-def template_of(request: Request, services: TcpServices) -> Mapping[str, Json]:
-    """Each parameter of the query replaces a field, as text: so it is in Otoroshi."""
-    over: dict[str, Json] = {name: values[-1] for name, values in incoming.query(request).items()}
+def template_of(request: Request, services: TcpServices, besides: Container[str] = ()) -> Mapping[str, Json]:
+    """Each parameter of the query but ``besides`` replaces a field, as text: so it is in Otoroshi."""
+    query = incoming.query(request)
+    over: dict[str, Json] = {name: values[-1] for name, values in query.items() if name not in besides}
     return services.template(incoming.header(request, "Otoroshi-Tenant"), over)
 
 

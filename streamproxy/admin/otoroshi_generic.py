@@ -228,7 +228,8 @@ class GenericApi:
     @app.route(f"{_RESOURCE}/_template", methods=["GET"])
     def template(self, request: Request, group: str, version: str, entity: str) -> Answer:
         check_resource(group, version, entity)
-        return json_answer(template_of(request, self._services))
+        form = Format.of(request, incoming.query(request))
+        return form.plain(template_of(request, self._services, besides=("pretty", "envelope")))
 
     @app.route(f"{_RESOURCE}/_schema", methods=["GET"])
     def schema(self, request: Request, group: str, version: str, entity: str) -> Answer:

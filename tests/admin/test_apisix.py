@@ -59,6 +59,18 @@ class TestIds:
         for written in (1, 1.0, "1"):
             assert api.put("/upstreams/1", {"id": written, **roundrobin()}).json["value"]["id"] == "1"
 
+    def test_an_integer_may_be_written_with_a_point(self, api: Apisix) -> None:
+        node = b'{"host":"127.0.0.1","port":8080.0,"weight":1e0}'
+        reply = api.call("PUT", "/upstreams", data=b'{"id":7.0,"retries":2.0,"retry_timeout":0.5,"nodes":[%s]}' % node)
+        assert (reply.code, reply.json["key"]) == (201, "/apisix/upstreams/7")
+        assert b'"retries":2,"retry_timeout":0.5,"nodes":[{"host":"127.0.0.1","port":8080,"weight":1}]' in reply.data
+        assert api.call("POST", "/configs/validate", data=b'{"upstreams":[{"nodes":[%s]}]}' % node).code == 200
+        for wrong in (b"1.5", b"1e300", b"1e17"):
+            body = b'{"nodes":[],"retries":%s}' % wrong
+            assert error(api.call("PUT", "/upstreams/1", data=body)) == (
+                'invalid configuration: property "retries" validation failed: wrong type: expected integer, got number'
+            )
+
     @pytest.mark.parametrize(
         ("method", "path", "body", "why"),
         [

@@ -329,6 +329,33 @@ class TestIntrospection:
             "syslog",
         ]
 
+    def test_c31_the_schema_of_a_plugin_has_what_all_of_them_have(self, api: Verbs) -> None:
+        found = api.get("/plugins?all=true&subsystem=stream").json["limit-conn"]
+        meta = found["schema"]["properties"].pop("_meta")
+        # A mark that APISIX's own suite reads word by word.
+        assert found == {
+            "priority": 1003,
+            "version": 0.1,
+            "schema": {
+                "$comment": "this is a mark for our injected plugin schema",
+                "type": "object",
+                "properties": {
+                    "burst": {"type": "integer", "minimum": 0},
+                    "conn": {"type": "integer", "exclusiveMinimum": 0},
+                    "default_conn_delay": {"type": "number", "exclusiveMinimum": 0},
+                    "key": {"type": "string"},
+                    "key_type": {"type": "string", "enum": ["var", "var_combination"], "default": "var"},
+                    "only_use_default_delay": {"type": "boolean", "default": False},
+                },
+                "required": ["conn", "burst", "default_conn_delay", "key"],
+            },
+        }
+        assert meta["additionalProperties"] is False
+        assert sorted(meta["properties"]) == ["disable", "error_response", "filter", "pre_function", "priority"]
+        one = api.get("/plugins/limit-conn?subsystem=stream").json
+        assert one["properties"].pop("_meta") == meta
+        assert one == found["schema"]
+
     def test_c31_schemas(self, api: Verbs) -> None:
         reply = api.get("/schema/stream_route")
         assert reply.code == 200

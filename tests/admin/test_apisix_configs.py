@@ -157,7 +157,19 @@ class TestStandalone:
         assert api.configuration.revision() == 0
 
     def test_what_leads_nowhere_is_refused(self, api: Apisix) -> None:
-        reply = put(api, {"stream_routes": [ROUTE]})
+        put(api, {"stream_routes": [{"id": "old"}], "upstreams": [{"id": "old", **roundrobin()}]}, "d0")
+        reply = put(api, {"stream_routes": [{"id": "r0", "upstream": roundrobin()}, ROUTE]})
+        why = "failed to fetch upstream info by upstream id [u1], response code: 404"
+        assert (reply.code, error(reply)) == (400, f"invalid stream_routes at index 1, err: {why}")
+
+    def test_what_the_configuration_says_beside_its_kinds_is_no_item(self, api: Apisix) -> None:
+        put(api, CONFIG, "d0")
+        reply = put(api, {"stream_routes_conf_version": 1, "configs": "x"})
+        assert (reply.code, "invalid configs" in error(reply)) == (400, False)
+
+    def test_what_what_stays_leads_to_is_not_taken_away(self, api: Apisix) -> None:
+        put(api, CONFIG, "d0")
+        reply = put(api, {"stream_routes_conf_version": 1})
         assert reply.code == 400
         assert "failed to fetch upstream info by upstream id [u1], response code: 404" in error(reply)
 
@@ -230,6 +242,12 @@ class TestValidation:
         assert "found duplicate username jack in consumers" in [fault["error"] for fault in found]
         (ssl,) = (fault for fault in found if fault["resource_type"] == "ssls")
         assert "resource_id" not in ssl
+
+    def test_the_id_of_one_without_an_id_may_be_taken(self) -> None:
+        items = [{"id": "arr_2", **roundrobin()}, roundrobin()]
+        assert [fault["error"] for fault in self.faults({"upstreams": items})] == [
+            "found duplicate id arr_2 in upstreams"
+        ]
 
     def test_what_is_in_it_has_to_fit(self) -> None:
         config = {

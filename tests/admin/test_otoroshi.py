@@ -184,7 +184,7 @@ def test_case_41_template(api: Api, path: str) -> None:
 
 
 def test_case_41_template_with_parameters(api: Api) -> None:
-    reply = api.get("/api/tcp/_template?name=x&port=9000", headers={"Otoroshi-Tenant": "acme"})
+    reply = api.get("/api/tcp/_template?name=x&port=9000", headers={"Otoroshi-Tenant": " ACME"})
 
     assert (reply.json["name"], reply.json["port"]) == ("x", "9000")
     assert reply.json["_loc"]["tenant"] == "acme"

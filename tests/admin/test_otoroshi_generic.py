@@ -101,6 +101,16 @@ def test_template(api: Api) -> None:
     assert (reply.code, reply.json["name"], reply.json["port"]) == (200, "x", 4200)
 
 
+def test_template_looks_as_anything_else(api: Api) -> None:
+    compact = api.get(f"{ROUTE}/_template?pretty=false&envelope=true")
+    in_yaml = api.get(f"{ROUTE}/_template", headers={"Accept": "application/yaml"})
+
+    assert b"\n" not in compact.data
+    assert compact.json["data"].keys() == service().keys()
+    assert in_yaml.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(in_yaml.data)["port"] == 4200
+
+
 def test_schema(api: Api) -> None:
     schema = api.get(f"{ROUTE}/_schema").json
 

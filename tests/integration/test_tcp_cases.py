@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -253,19 +254,40 @@ def test_case_29_the_event(make_proxy: Callable[..., Proxy], tmp_path: Path) -> 
     with proxy.connect(service["port"]) as client:
         client.sendall(b"0123456789")
         assert read_exactly(client, 20) == b"x" * 20
-    import json
-
     lines = until(lambda: log.exists() and log.read_text().splitlines(), "the event was written")
     event = json.loads(lines[0])
     assert event["@type"] == "TcpEvent"
     assert event["protocol"] == "Tcp"
     assert event["port"] == service["port"]
     assert event["to"] == {"host": "*", "scheme": "Tcp", "uri": ""}
-    assert event["target"]["host"] == f"localhost:{answerer.port}"
+    assert event["target"] == {"host": f"localhost:{answerer.port}", "scheme": "Tcp", "uri": ""}
     assert event["data"] == {"dataIn": 10, "dataOut": 20}
     assert event["gwError"] is None
     assert event["@serviceId"] == service["id"]
     answerer.close()
+
+
+def test_case_29_of_services_that_share_a_port_the_event_is_of_the_one_that_won(
+    make_proxy: Callable[..., Proxy], echoes: Echoes, tmp_path: Path
+) -> None:
+    log = tmp_path / "events.json"
+    proxy = make_proxy({"access_log": {"path": str(log), "format": "otoroshi"}}).start()
+    port = free_port()
+    for name in ("a", "b"):
+        proxy.create(id=name, name=f"of {name}", port=port, **names(rule(f"{name}.foo.com", target(echoes().port))))
+    for host in ("a.foo.com", "b.foo.com"):
+        assert says(proxy, port, http(host))
+
+    lines = until(
+        lambda: log.exists() and len(log.read_text().splitlines()) == 2 and log.read_text().splitlines(),
+        "both events were written",
+    )
+    events = sorted(map(json.loads, lines), key=lambda event: str(event["to"]["host"]))
+    assert [(event["to"]["host"], event["@serviceId"], event["@service"]) for event in events] == [
+        (f"a.foo.com:{port}", "a", "of a"),
+        (f"b.foo.com:{port}", "b", "of b"),
+    ]
+    assert [event["service"]["id"] for event in events] == ["a", "b"]
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_the_event_of_a_session() -> None:
         "protocol": "Tcp/Tls",
         "port": 443,
         "to": {"host": "pg-read.example.com:443", "scheme": "Tcp/Tls", "uri": ""},
-        "target": {"host": "db/10.0.0.1:5432", "uri": ""},
+        "target": {"host": "db/10.0.0.1:5432", "scheme": "Tcp", "uri": ""},
         "remote": "/192.0.2.10:51234",
         "local": "/198.51.100.1:443",
         "duration": 12345,
@@ -48,6 +48,7 @@ def test_without_a_lookup_there_is_no_service() -> None:
     without = json.loads(tcp_event_line(RECORD))
     assert "service" not in without
     assert (without["@serviceId"], without["@service"], without["protocol"]) == ("pg", "pg", "Tcp")
+    assert "scheme" not in without["target"]
     assert event(RECORD) == without, "nor with one that finds none"
 
 
@@ -55,6 +56,48 @@ def test_the_lookup_is_asked_about_the_record() -> None:
     asked: list[Ended] = []
     tcp_event_line(RECORD, asked.append)
     assert asked == [RECORD]
+
+
+def test_of_services_that_share_a_listener_the_lookup_is_asked_about_the_one_that_won() -> None:
+    asked: list[Ended] = []
+    shared = "otoroshi:tcp-services/a+otoroshi:tcp-services/b"
+    for owner, route in (
+        (shared, "otoroshi:tcp-services/b sni.forwardsTo"),
+        (shared, None),
+        ("stream_proxy.tcp[0]", "apisix:stream_routes/1"),
+    ):
+        tcp_event_line(record(owner=owner, route=route), asked.append)
+    assert [each.owner for each in asked] == [
+        "otoroshi:tcp-services/b",
+        "otoroshi:tcp-services/a",
+        "stream_proxy.tcp[0]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("node", "scheme"),
+    [
+        ("plain:5432", "Tcp"),
+        ("db.example.com:5432", "Tcp/Tls"),
+        ("db/10.0.0.1:8080", "Tcp/Tls"),
+        ("[::1]:5432", "Tcp/Tls"),
+        ("last:9", "Tcp/Tls"),
+        ("gone:1", "Tcp"),
+        (None, "Tcp"),
+    ],
+)
+def test_whether_tls_is_spoken_to_the_target(node: str | None, scheme: str) -> None:
+    targets: Json = [
+        {"host": "plain", "port": 5432},
+        {"host": "DB.example.com", "ip": None, "port": 5432, "tls": True},
+        {"host": "db", "ip": "10.0.0.1", "tls": True},
+        {"host": "[::1]", "port": 5432, "tls": True},
+    ]
+    service: dict[str, Json] = {
+        "rules": [{"targets": None}, {"targets": targets}],
+        "sni": {"forwardsTo": {"host": "last", "port": 9, "tls": True}},
+    }
+    assert event(record(node=node), service)["target"]["scheme"] == scheme
 
 
 @pytest.mark.parametrize(
@@ -79,7 +122,13 @@ def test_whose_session_it_was(owner: str, route: str | None, service_id: str) ->
         (None, None, None, "*"),
         (None, None, {"sni": {"enabled": False}}, "*"),
         (None, None, {"sni": "nonsense"}, "*"),
-        (None, None, {"sni": {"enabled": True}}, "no-sni"),
+        (None, None, {"sni": {"enabled": True}}, "*"),
+        (None, None, {"sni": {"enabled": True}, "tls": "Disabled"}, "*"),
+        (None, None, {"sni": {"enabled": True}, "tls": "PassThrough"}, "no-sni"),
+        (None, None, {"sni": {"enabled": True}, "tls": "enabled"}, "no-sni"),
+        ("a.example.com", None, {"sni": {"enabled": True}, "tls": "Enabled"}, "a.example.com:443"),
+        # Where names choose nothing, nobody is asked for by name.
+        ("a.example.com", None, {"sni": {"enabled": False}, "tls": "Enabled"}, "*"),
     ],
 )
 def test_whom_it_was_for(sni: str | None, http_host: str | None, service: dict[str, Json] | None, host: str) -> None:

@@ -14,7 +14,7 @@ from .decode import (
 from .jsonschema import Schema, Violation, violations
 from .listeners import static_listeners, to_listener
 from .metadata import Metadata, metadata_schema
-from .plugin_conf import PluginPlan, plugin_schema
+from .plugin_conf import PluginPlan, described, plugin_schema
 from .routing import ROUTING, Objects, compose
 from .schema import SCHEMAS
 from .secrets import DEFAULT_KEYRING, KEY_LENGTHS, Vault, sealed
@@ -46,6 +46,7 @@ __all__ = [
     "decode_stream_route",
     "decode_upstream",
     "deletion_refusal",
+    "described",
     "metadata_schema",
     "plugin_schema",
     "refusal",

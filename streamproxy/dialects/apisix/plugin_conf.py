@@ -20,17 +20,29 @@ from .secrets import SecretError, Vault
 from .upstream import UpstreamPlan, to_upstream
 from .upstream_schema import UPSTREAM
 
+# The descriptions are what those read who ask for a plugin's schema.
 _META: Final[Schema] = {
     "type": "object",
     "properties": {
         "disable": {"type": "boolean"},
-        "filter": {"type": "array"},
-        "priority": {"type": "integer"},
+        "filter": {
+            "description": "filter determines whether the plugin needs to be executed at runtime",
+            "type": "array",
+        },
+        "priority": {"description": "priority of plugins by customized order", "type": "integer"},
         "error_response": {"oneOf": [{"type": "string"}, {"type": "object"}]},
-        "pre_function": {"type": "string"},
+        "pre_function": {
+            "description": "function to be executed in each phase before execution of plugins. The pre_function will"
+            " have access to two arguments: `conf` and `ctx`.",
+            "type": "string",
+        },
     },
     "additionalProperties": False,
 }
+# By this, APISIX's tools see that it is a plugin's schema.
+_MARK: Final = "this is a mark for our injected plugin schema"
+# Of plugins that have nothing to be configured for all uses.
+_ANYTHING: Final[tuple[Schema, ...]] = ({}, {"type": "object"})
 _STEP = re.compile(r'\[(?P<index>[0-9]+)\]|\["(?P<quoted>.*?)"\]|\.?(?P<name>[A-Za-z0-9_-]+)')
 
 STREAM: Final = "stream plugin [{}]: "
@@ -52,7 +64,13 @@ class PluginPlan:
 def plugin_schema(plugin: Plugin) -> Schema:
     """The schema of a plugin's configuration, with the ``_meta`` that APISIX puts into each."""
     schema = plugin.schema
-    return {**schema, "properties": {**schema.get("properties", {}), "_meta": _META}}
+    return {"$comment": _MARK, **schema, "properties": {**schema.get("properties", {}), "_meta": _META}}
+
+
+def described(plugin: Plugin) -> dict[str, Any]:
+    """What APISIX's APIs tell of a plugin."""
+    found = {"version": plugin.version, "priority": plugin.priority, "schema": plugin_schema(plugin)}
+    return found if plugin.metadata_schema in _ANYTHING else {**found, "metadata_schema": plugin.metadata_schema}
 
 
 def to_plugins(

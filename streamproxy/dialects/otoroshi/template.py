@@ -27,7 +27,8 @@ def template(
         name="TCP Proxy",
         description="A TCP Proxy",
         port=4200,
-        _loc=Location(tenant, (team,)),
+        # As it is written when it is stored.
+        _loc=Location(tenant.lower().strip(), (team,)),
         enabled=True,
         rules=(Rule(name_pattern("*"), (Target("42.42.42.42", port=4200),)),),
     )
