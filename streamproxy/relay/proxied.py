@@ -122,10 +122,18 @@ class HeaderReading:
 
 def claim_of(header: ProxyHeader, trusted: bool) -> Claim:
     """What a header means for a session. A proxy that speaks for itself names nobody."""
-    source = header.source if isinstance(header.source, Address) and not header.local else None
-    destination = header.destination if isinstance(header.destination, Address) and not header.local else None
+    source = _plain(header.source) if isinstance(header.source, Address) and not header.local else None
+    destination = _plain(header.destination) if isinstance(header.destination, Address) and not header.local else None
     tlvs = tuple((tlv.type, tlv.value) for tlv in header.tlvs)
     return Claim(source, destination, tlvs, trusted and source is not None)
+
+
+def _plain(address: Address) -> Address:
+    """An IPv4 address that came through an IPv6 socket is an IPv4 address, whoever's socket that was."""
+    if not address.host.startswith("::ffff:"):
+        return address
+    mapped = ipaddress.IPv6Address(address.host).ipv4_mapped
+    return address if mapped is None else Address(str(mapped), address.port)
 
 
 def read_datagram(accept: ProxyAccept, sender: str, datagram: bytes) -> tuple[Claim | None, bytes] | None:

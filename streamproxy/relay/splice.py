@@ -141,6 +141,9 @@ class Flow:
         try:
             size = os.splice(self._source.fileno(), pipe.writing, pipe.size, flags=os.SPLICE_F_NONBLOCK)
         except (BlockingIOError, InterruptedError):
+            # Woken for nothing, or an urgent byte is next (tcp(7)): past that only recv gets, and until it does the
+            # source is there to be read without end. If it is bulk it turns into it again.
+            self.stop()
             return
         except OSError as error:
             self.stop()

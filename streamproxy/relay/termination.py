@@ -20,6 +20,7 @@ from ..tls import (
     Selection,
     alert,
     handshake_facts,
+    leave_no_loop,
     server_policy,
 )
 from .introduction import OUR_NAME, Introduced, Introduction
@@ -190,6 +191,7 @@ class Termination:
             self._refuse(window, Alert.INTERNAL_ERROR, Ending.HANDSHAKE_FAILED, str(error))
             return
         connection = SSL.Connection(context, self._leg.socket)
+        leave_no_loop(connection)
         connection.set_accept_state()
         self._leg.shake(connection, self)
 

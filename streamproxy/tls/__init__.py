@@ -15,6 +15,7 @@ from .description import Description, certificate_name, describe, identity, name
 from .errors import MaterialError, PeerRefused, reason
 from .facts import handshake_facts
 from .material import certificates, crls, key_pair
+from .openssl import leave_no_loop
 
 __all__ = [
     "NO_CERTIFICATE",
@@ -39,6 +40,7 @@ __all__ = [
     "certificates",
     "crls",
     "key_pair",
+    "leave_no_loop",
     "MaterialError",
     "PeerRefused",
     "reason",

@@ -15,6 +15,7 @@ from .context import Contexts
 from .description import identity
 from .errors import MaterialError, PeerRefused
 from .material import UNREADABLE
+from .openssl import leave_no_loop
 
 MAX_NAMES = 5
 """Names of a server's certificate that a refusal tells."""
@@ -29,6 +30,7 @@ def client_connection(contexts: Contexts, policy: ClientPolicy, sock: socket.soc
     if policy.verify:
         _host(policy.server_name)
     connection = SSL.Connection(contexts.client(policy), sock)
+    leave_no_loop(connection)
     if name is not None:
         connection.set_tlsext_host_name(name.encode("ascii"))
     connection.set_connect_state()

@@ -17,7 +17,7 @@ from OpenSSL import SSL, crypto
 from ..model import ClientAuth, ClientPolicy, KeyPair, ServerPolicy, TlsVersion
 from .errors import MaterialError, PeerRefused, reason
 from .material import read_certificate, read_key
-from .openssl import MODE_NO_AUTO_CHAIN, limit_groups, write_whole
+from .openssl import MODE_MOVING_BUFFER, MODE_NO_AUTO_CHAIN, limit_groups, write_whole
 from .verification import demand, judge, trust
 
 MAX_SERVERS = 1024
@@ -179,9 +179,9 @@ def _new(method: int, versions: Collection[TlsVersion]) -> SSL.Context:
     for version, option in _NO_VERSION.items():
         if version not in versions:
             context.set_options(option)
-    # That a buffer may move between two tries to write it is on already: pyOpenSSL sees to that. A chain that was not
-    # given is not to be guessed from the authorities that clients are verified by.
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS | MODE_NO_AUTO_CHAIN)
+    # A buffer may move between two tries to write it. A chain that was not given is not to be guessed from the
+    # authorities that clients are verified by.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS | MODE_MOVING_BUFFER | MODE_NO_AUTO_CHAIN)
     write_whole(context)
     context.set_cipher_list(CIPHERS + LEGACY_CIPHERS if TlsVersion.TLS1_1 in versions else CIPHERS)
     return context

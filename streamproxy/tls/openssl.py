@@ -12,10 +12,16 @@ MODE_NO_AUTO_CHAIN = 0x8
 # SSL_MODE_ENABLE_PARTIAL_WRITE (ssl.h), which pyOpenSSL sets in every context.
 _PARTIAL_WRITE = 0x1
 
+# SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, which pyOpenSSL sets by itself only from 25.2 on.
+MODE_MOVING_BUFFER = 0x2
+
+# SSL_MODE_AUTO_RETRY, which pyOpenSSL sets in every connection.
+_AUTO_RETRY = 0x4
+
 # Group names of OpenSSL, the first that it knows all of is taken: hybrid ML-KEM came with OpenSSL 3.5.
 _GROUPS = (b"X25519MLKEM768:X25519:P-256:P-384", b"X25519:P-256:P-384")
 
-_lib: Any = SSL._lib  # type: ignore[attr-defined]  # noqa: SLF001  (there is no public way to the two functions below)
+_lib: Any = SSL._lib  # type: ignore[attr-defined]  # noqa: SLF001  (there is no public way to what is below)
 
 
 def limit_groups(context: SSL.Context) -> None:
@@ -34,6 +40,17 @@ def write_whole(context: SSL.Context) -> None:
     clear_mode = getattr(context, "clear_mode", None)
     if clear_mode is not None:
         clear_mode(_PARTIAL_WRITE)
+
+
+def leave_no_loop(connection: SSL.Connection) -> None:
+    """
+    Have a read come back after a record that holds no data (a KeyUpdate, a ticket, a refused renegotiation). OpenSSL
+    else goes on to the next as long as there is one, and so a peer that sends nothing but these, as fast as it can,
+    would be all that anybody looks after.
+    """
+    clear_mode = getattr(_lib, "SSL_clear_mode", None)
+    if clear_mode is not None:
+        clear_mode(connection._ssl, _AUTO_RETRY)  # noqa: SLF001
 
 
 def is_resumed(connection: SSL.Connection) -> bool:

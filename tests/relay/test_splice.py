@@ -234,6 +234,17 @@ def test_where_there_is_no_splice_there_are_no_pipes(monkeypatch: pytest.MonkeyP
     assert pipes_here() is None
 
 
+def test_an_urgent_byte_holds_nothing_up(relay: Relay, loop: Loop) -> None:
+    # It is in no stream, and splicing does not get past it.
+    relay.gush()
+    relay.client.send(b"!", socket.MSG_OOB)
+    relay.pass_on(b"behind it" * 10_000)
+    assert relay.heard == relay.said
+    relay.gush()
+    relay.pass_on(b"bulk again" * 10_000)
+    assert relay.heard == relay.said
+
+
 def test_the_end_comes_after_everything(relay: Relay, loop: Loop) -> None:
     relay.gush()
     relay.pass_on(b"last words")

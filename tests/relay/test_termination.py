@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from attrs import evolve
+from OpenSSL import SSL
 
 from streamproxy.model import (
     Certificate,
@@ -315,6 +316,21 @@ def test_a_hello_that_comes_in_pieces_takes_no_spinning(proxy: TlsProxy) -> None
     finally:
         type(leg)._peek = doing
     assert peeks <= 1, f"the reader was woken {peeks} times with nothing new to read"
+
+
+def test_a_client_that_sends_what_holds_no_data_waits_for_its_turn(proxy: TlsProxy) -> None:
+    target = proxy.target()
+    proxy.terminate(target)
+    client = wrap(proxy)
+    client.sendall(b"question")
+    taken = target.take()
+    read(proxy, taken, b"question")
+    (session,) = proxy.table
+    leg = session._client  # type: ignore[attr-defined]
+    auto_retry = 0x4
+    assert not SSL._lib.SSL_set_mode(leg.connection._ssl, 0) & auto_retry  # type: ignore[attr-defined]
+    client.close()
+    taken.close()
 
 
 def test_a_client_that_does_not_shake_hands_is_closed_in_time(proxy: TlsProxy) -> None:

@@ -223,3 +223,27 @@ def test_a_client_takes_up_no_session(pki: Pki) -> None:
         went = talk(server, client_connection(contexts, believing(pki, "a.example.com")))
         assert went.worked
         assert not is_resumed(went.client.connection)
+
+
+def test_what_holds_no_data_ends_a_read(pki: Pki) -> None:
+    # Or a server that sends nothing but KeyUpdates would have the process to itself for as long as it does.
+    policy = believing(pki, "a.example.com", verify=False)
+    ours = client_connection(Contexts(), policy)
+    theirs = SSL.Connection(serving(pki.server()), None)
+    theirs.set_accept_state()
+    with pytest.raises(SSL.WantReadError):
+        ours.do_handshake()
+    theirs.bio_write(ours.bio_read(1 << 16))
+    with pytest.raises(SSL.WantReadError):
+        theirs.do_handshake()
+    ours.bio_write(theirs.bio_read(1 << 16))
+    ours.do_handshake()
+    theirs.bio_write(ours.bio_read(1 << 16))
+    theirs.do_handshake()
+    theirs.send(b"data")
+    ours.bio_write(theirs.bio_read(1 << 16))
+    for _ in range(2):
+        # Tickets come before the data.
+        with pytest.raises(SSL.WantReadError):
+            ours.recv(100)
+    assert ours.recv(100) == b"data"

@@ -26,4 +26,6 @@ def test_bindings_without_these_functions_will_do(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(openssl, "_lib", SimpleNamespace())
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     openssl.limit_groups(context)
-    assert openssl.is_resumed(SSL.Connection(context, None)) is False
+    connection = SSL.Connection(context, None)
+    openssl.leave_no_loop(connection)
+    assert openssl.is_resumed(connection) is False
