@@ -30,7 +30,9 @@ def greeting(
     if config.admin is not None:
         base = f"{'https' if config.admin.tls else 'http'}://{_reachable(config.admin.listen)}"
         lines.append(f"  {'Admin API':<28} {base}/")
-        if credentials.new_key:
+        if not config.admin.require_key:
+            lines.append(f"  {'':<28} asks nobody for a key: whoever reaches it may change everything")
+        elif credentials.new_key:
             kept = f", kept in {credentials.kept_in}" if credentials.kept_in else ", good until this process ends"
             lines.append(f"  {'':<28} X-API-KEY: {credentials.new_key}  (generated{kept})")
         elif credentials.kept_in:

@@ -49,7 +49,7 @@ def _admin(reactor: Any, config: Config, configuration: Any, service: Any, socke
         raise AssertionError("asked for an Admin API that is switched off")
     credentials = Credentials()
     roles = [key.role for key in settings.keys] + [client.role for client in settings.clients]
-    if Role.ADMIN not in roles:
+    if settings.require_key and Role.ADMIN not in roles:
         kept = None if config.store.type is StoreType.MEMORY else Path(config.store.path + ".admin-key")
         key, is_new = generated_key(kept)
         settings = evolve(settings, keys=(*settings.keys, key))

@@ -49,6 +49,13 @@ def test_it_says_what_there_is_and_what_to_try() -> None:
     assert said(TO_ADMIN)[-1] == "Try:  curl http://127.0.0.1:9100/streamproxy/v1/status"
 
 
+def test_it_says_that_nobody_is_asked_for_a_key() -> None:
+    config = evolve(CONFIG, admin=AdminSettings(listen=Address("127.0.0.1", 9180), require_key=False))
+    lines = said(TO_ADMIN, config)
+    assert lines[3].strip() == "asks nobody for a key: whoever reaches it may change everything"
+    assert not any("X-API-KEY" in line for line in lines)
+
+
 def test_a_route_whose_upstream_a_plugin_names_leads_nowhere_that_could_be_tried() -> None:
     route = evolve(TO_ADMIN, upstream="", plugins=(PluginUse("traffic-split", 966, {}),))
     assert said(route)[-1] == "Try:  curl http://127.0.0.1:9180/streamproxy/v1/status"
