@@ -12,7 +12,7 @@ from . import __version__, cli_explain
 from .dialects.assemble import Vault, assemble, canonical
 from .dialects.native import Catalogue, load_config
 from .dialects.native.standalone import Check, Documents, load_documents
-from .errors import InvalidConfiguration, StoreError
+from .errors import InvalidConfiguration, Problem, StoreError
 from .model import AdminSettings, Config, Role, StoreType
 
 _DESCRIPTION = """\
@@ -79,14 +79,39 @@ def _check(arguments: argparse.Namespace) -> int:
         for problem in error.problems:
             print(_printable(str(problem)), file=sys.stderr)
         return 1
-    for item in documents.dropped:
+    wrong = (*_unusable(config), *documents.dropped)
+    for item in wrong:
         print(_printable(str(item)), file=sys.stderr)
-    if documents.dropped:
+    if wrong:
         return 1
     print(f"{_printable(file)} is fine")
     for name, value in _summary(config, documents, catalogue):
         print(f"  {name:<10} {_printable(value)}")
     return 0
+
+
+def _unusable(config: Config) -> Iterator[Problem]:
+    """What no proxy would start with, though as a configuration it is right."""
+    log = config.access_log
+    if log is not None:
+        from .observe.logformat import compile_format
+        from .observe.logtarget import log_target
+
+        try:
+            log_target(log.path)
+        except ValueError as error:
+            yield Problem("access_log.path", "bad_value", str(error))
+        try:
+            compile_format(log.format, lambda record: None, log.escape)
+        except ValueError as error:
+            yield Problem("access_log.format", "bad_value", str(error))
+    if config.admin is not None and config.admin.tls is not None:
+        from .control.adminport import tls_context
+
+        try:
+            tls_context(config.admin.tls)
+        except StoreError as error:
+            yield Problem("admin.tls", "bad_value", str(error).removeprefix("admin.tls "))
 
 
 def _upgrade(arguments: argparse.Namespace) -> int:

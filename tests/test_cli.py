@@ -11,6 +11,8 @@ import pytest
 from streamproxy import __version__
 from streamproxy.cli import main
 
+from .tls.pki import self_signed
+
 Output = pytest.CaptureFixture[str]
 
 
@@ -61,6 +63,9 @@ def test_check_says_what_a_good_file_is_about(file: Path, capsys: Output) -> Non
     ],
 )
 def test_check_tells_what_matters(file: Path, capsys: Output, text: str, lines: list[str]) -> None:
+    own = self_signed("localhost")
+    (file.parent / "a").write_bytes(own.pem)
+    (file.parent / "b").write_bytes(own.key_pem)
     file.write_text(text)
 
     assert main(["check", str(file)]) == 0
@@ -78,6 +83,19 @@ def test_check_says_everything_that_is_wrong(file: Path, capsys: Output) -> None
         "admin.listen: expected a string, got an integer",
         "stream_proxy.tcp[0]: invalid stream_proxy.tcp entry: port out of range (1-65535): 0",
     ]
+
+
+def test_check_says_what_no_proxy_would_start_with(file: Path, capsys: Output) -> None:
+    file.write_text("admin: {tls: {cert: a, key: b}}\naccess_log: {path: 'syslog:to=here', format: '$nobody'}")
+
+    assert main(["check", str(file)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    path, form, admin = output.err.splitlines()
+    assert path == "access_log.path: 'to' is no option of syslog's, or is there twice"
+    assert form.startswith("access_log.format: no variable $nobody; there are $")
+    assert admin.startswith(f"admin.tls: cannot be used ({file.parent}/a, {file.parent}/b): ")
+    assert "No such file or directory" in admin
 
 
 def test_check_says_that_there_is_no_file(file: Path, capsys: Output) -> None:

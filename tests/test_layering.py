@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plugins",
         "dialects",
         "cli_explain",
+        "control.adminport",
         "control.heir",
         "control.upgrade",
     },

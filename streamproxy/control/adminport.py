@@ -21,7 +21,7 @@ class AdminPort(HttpPort):
 
     def __init__(self, reactor: Any, settings: AdminSettings, site: Any, sockets: Sockets | None = None) -> None:
         """Raises ``StoreError`` when the certificate cannot be read."""
-        context = _context(settings.tls) if settings.tls is not None else None
+        context = tls_context(settings.tls) if settings.tls is not None else None
         super().__init__(reactor, "the Admin API", settings.listen, site, context, sockets)
         self._admin = site
 
@@ -37,7 +37,8 @@ class AdminPort(HttpPort):
         self.resume()
 
 
-def _context(tls: AdminTls) -> CertificateOptions:
+def tls_context(tls: AdminTls) -> CertificateOptions:
+    """What the Admin API shakes hands with. Raises ``StoreError`` when the files cannot be used."""
     from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate, trustRootFromCertificates
 
     try:
