@@ -31,6 +31,7 @@ def makeService(options: Options) -> IService:
     """The service of one proxy process. Exits with status 1 when the store cannot be used."""
     from twisted.internet import reactor
 
+    steady(reactor)
     config = options.config
     path = Path(options["config"]).absolute()
     try:
@@ -40,6 +41,15 @@ def makeService(options: Options) -> IService:
         return _service(reactor, config, partial(load_config, path, os.environ, catalogue), options.heir, beginning)
     except StoreError as error:
         give_up(str(error), options.heir)
+
+
+def steady(reactor: Any) -> None:
+    """
+    Have timers go by a clock that nobody sets. Twisted's is the time of day: set back by an hour it would hold up for
+    an hour whatever is due. Only before the first timer, as one that runs goes by the clock it was set by.
+    """
+    if not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
 
 
 def _beginning(boss: Wire) -> Beginning:
@@ -86,7 +96,7 @@ def _service(
     from ..relay.termination import Terminator
     from ..tls import Contexts
     from .servers import servers as own_servers
-    from .telemetry import access_log, metric_sources
+    from .telemetry import access_log, log_problems, metric_sources
 
     # All there are: which of them routes may use can change while the process runs.
     plugins = {**catalogue([plugin.name for plugin in BUILT_IN]), **catalogue()}
@@ -122,6 +132,7 @@ def _service(
         if workforce is not None and policy.fate is not Fate.KEEP:
             workforce.retire(after.revision, policy)
 
+    log = None
     followers: list[Callable[[Snapshot], None]] = []
     workforce = None
     if config.workers > 1 and beginning is None:
@@ -136,7 +147,7 @@ def _service(
         config,
         apply,
         environ=os.environ,
-        more_problems=keeper.problems,
+        more_problems=lambda: (*keeper.problems(), *log_problems(log)),
         recent=table.latest,
         continues=heir is not None or beginning is not None,
         retire=retire,

@@ -6,11 +6,13 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import StoreError
+from ..errors import Problem, StoreError
 from ..model import AccessLogSettings, Ended, Json, Key
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def access_log(reactor: Any, settings: AccessLogSettings, configuration: LiveConfiguration) -> AccessLog | RemoteLog:
-    """A file, or a server. Raises ``StoreError`` where the settings make no sense."""
+    """
+    A file, whose directory is made where only that is missing, or a server. Raises ``StoreError`` where the settings
+    make no sense.
+    """
     from ..control.remotelog import RemoteLog
     from ..observe.accesslog import AccessLog
     from ..observe.logformat import compile_format
@@ -33,11 +38,20 @@ def access_log(reactor: Any, settings: AccessLogSettings, configuration: LiveCon
     lookup = partial(_service_of, configuration)
     try:
         if target is None:
+            # APISIX's default is in a directory that comes with APISIX. Without one, the log itself says what is wrong.
+            with suppress(OSError):
+                Path(settings.path).parent.mkdir(exist_ok=True)
             return AccessLog(settings.path, settings.format, reactor, service=lookup, escape=settings.escape)
         line = compile_format(settings.format, lookup, settings.escape)
         return RemoteLog(reactor, target, line, settings.format, time.time)
     except ValueError as error:
         raise StoreError(f"access_log.format: {error}") from error
+
+
+def log_problems(log: AccessLog | RemoteLog | None) -> tuple[Problem, ...]:
+    """What keeps the access log from being written."""
+    problem = getattr(log, "problem", None)
+    return () if problem is None else (Problem("access_log.path", "unwritable", problem),)
 
 
 def metric_sources(reactor: Any, engine: Any, configuration: Any, service: Any, metrics: Any, log: Any) -> Any:
