@@ -130,8 +130,7 @@ def _name(routing: Routing, route: Route, taken: Mapping[str, object]) -> str:
 
 
 def _leads_to(snapshot: Snapshot, route: Route) -> list[Upstream | None]:
-    names = dict.fromkeys((route.upstream, *(name for use in route.plugins for name in use.upstreams.values())))
-    return [snapshot.upstreams.get(name) for name in names if name]
+    return [snapshot.upstreams.get(name) for name in route.leads_to]
 
 
 def _differing(old: Mapping[T, object], new: Mapping[T, object]) -> Iterator[tuple[T, str]]:

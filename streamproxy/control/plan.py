@@ -92,7 +92,7 @@ class _Gathering:
         routing = self.snapshot.routings[listener.routing]
         upstreams = self._upstreams.get(routing.name)
         if upstreams is None:
-            names = dict.fromkeys(route.upstream for route in routing.routes)
+            names = dict.fromkeys(name for route in routing.routes for name in route.leads_to)
             upstreams = tuple(self.snapshot.upstreams[name] for name in names)
             self._upstreams[routing.name] = upstreams
         return Served(listener, routing, upstreams, self.snapshot.limits)

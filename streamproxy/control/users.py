@@ -13,6 +13,6 @@ def users_of(snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
     for routing in snapshot.routings.values():
         for route in routing.routes:
             user = route.id if route.document is None else str(route.document)
-            for upstream in (route.upstream, *(each for use in route.plugins for each in use.upstreams.values())):
+            for upstream in route.leads_to:
                 found.setdefault(upstream, {})[user] = None
     return {upstream: tuple(users) for upstream, users in found.items()}

@@ -47,9 +47,10 @@ class Ended:
     """
     One ended session. Times are seconds: ``started`` since the epoch, the rest lengths of phases, ``None`` where the
     session did not get that far. ``bytes_in`` went from the client to the target, ``bytes_out`` the other way.
-    ``node`` is the label of the last node that was tried; ``detail`` says more than ``ending`` (an errno's text, why
-    the first bytes could not be read). ``code`` is the status a plugin rejected it with (``REJECTED``), ``variables``
-    what plugins found out about it (``mqtt_client_id``).
+    ``node`` is the label of the last node that was tried, ``earlier`` are those before it (the last of them, where they
+    are many); ``detail`` says more than ``ending`` (an errno's text, why the first bytes could not be read). ``code``
+    is the status a plugin rejected it with (``REJECTED``), ``variables`` what plugins found out about it
+    (``mqtt_client_id``).
     """
 
     id: str
@@ -70,6 +71,7 @@ class Ended:
     attempts: int = 0
     code: int | None = None
     variables: Mapping[str, str] = field(factory=dict)
+    earlier: tuple[str, ...] = ()
 
 
 class Phase(enum.Enum):

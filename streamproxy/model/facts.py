@@ -26,7 +26,8 @@ class Facts:
     is what was agreed on where we terminate TLS, the client's verified certificate included.
 
     Where a PROXY protocol header came first, ``claimed`` is the client it names; if its sender is trusted, that is
-    ``peer`` too (and ``local`` what it names there), and ``via`` is the sender. ``tlvs`` are the header's, by type.
+    ``peer`` too (and ``local`` what it names there), ``via`` is the sender and ``arrived`` the address of ours that
+    this one reached. ``tlvs`` are the header's, by type.
     ``assumed`` is the name that a client is taken to mean that said none.
     """
 
@@ -42,6 +43,12 @@ class Facts:
     via: Address | None = None
     tlvs: tuple[tuple[int, bytes], ...] = ()
     assumed: str | None = None
+    arrived: Address | None = None
+
+    @property
+    def accepted(self) -> Address:
+        """The address of ours at which it came in, whatever somebody in front says."""
+        return self.arrived or self.local
 
     @property
     def name(self) -> str | None:

@@ -15,7 +15,7 @@ class PluginUse:
     with references to secrets resolved; it shows itself in no repr. ``filter`` is an expression
     (:mod:`streamproxy.rules.expression`, empty: none): where it is false for a session, the plugin is not asked.
     ``upstreams`` are the ids, in the snapshot, of the upstreams ``conf`` refers to, by the path in ``conf`` at which it
-    does.
+    does. ``inherited``: it stands in the service that the route leads through, and so at its other routes too.
     """
 
     name: str
@@ -23,3 +23,4 @@ class PluginUse:
     conf: Mapping[str, Any] = field(repr=False)
     filter: tuple[Any, ...] = ()
     upstreams: Mapping[str, str] = field(factory=dict)
+    inherited: bool = False

@@ -40,8 +40,8 @@ class NamePattern:
 class Match:
     """
     Every condition that is there has to hold. ``names``: one of them matches the name the client asked for (no name
-    at all matches none). ``remote``, ``server``: the client's address, the address it reached, lies in the network.
-    ``server_port``: the port it reached. With no condition it matches everything.
+    at all matches none). ``remote``, ``server``: the client's address, the address it came in at, lies in the network.
+    ``server_port``: the port it came in at. With no condition it matches everything.
     """
 
     names: tuple[NamePattern, ...] = ()
@@ -68,6 +68,14 @@ class Route:
     service: str = ""
     name: str = ""
     passthrough: bool = False
+
+    @property
+    def leads_to(self) -> tuple[str, ...]:
+        """The ids of all upstreams that its sessions may be led to, by itself or by its plugins."""
+        own = (self.upstream,) if self.upstream else ()
+        if not self.plugins:
+            return own
+        return tuple(dict.fromkeys((*own, *(id_ for use in self.plugins for id_ in use.upstreams.values()))))
 
 
 class Order(enum.Enum):

@@ -34,9 +34,11 @@ def json_line(record: Ended) -> str:
         f',"assumed":{_text(facts.assumed)}'
         f',"owner":{quoted(record.owner)},"revision":{record.revision},"route":{_text(record.route)}'
         f',"upstream":{_text(record.upstream)},"node":{_text(record.node)},"attempts":{record.attempts}'
+        f',"earlier":[{",".join(map(quoted, record.earlier))}]'
         f',"sniff_time":{_seconds(record.sniff_time)},"connect_time":{_seconds(record.connect_time)}'
         f',"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
         f',"handshake":{_handshake(facts.handshake)},"claimed":{_address(facts.claimed)},"via":{_address(facts.via)}'
+        f',"arrived":{_address(facts.arrived)}'
         f',"tlvs":{_tlvs(facts.tlvs) if facts.tlvs else "[]"},"code":{"null" if record.code is None else record.code}'
         f',"variables":{_variables(record.variables) if record.variables else "{}"}}}'
     )

@@ -36,7 +36,7 @@ def compile_format(text: str, lookup: ServiceLookup | None = None, escape: str =
 
     A value is escaped as nginx does by default: control characters, quotes, backslashes and whatever is not ASCII
     become ``\\xHH``; a missing one is ``-``. With ``escape`` ``json`` it is what stands between JSON's quotes, and a
-    missing one is nothing. ``$upstream_addr`` is the last node that was tried, ``$var_NAME`` what a plugin found out
+    missing one is nothing. ``$upstream_addr`` are the nodes that were tried, ``$var_NAME`` what a plugin found out
     about the session and called ``NAME``.
 
     Raises ``ValueError`` for a variable there is not, naming those there are, and for text without any.
@@ -134,6 +134,10 @@ def _upstream_session_time(record: Ended) -> str | None:
     return _if_dialled(record, _seconds(record.duration - (record.sniff_time or 0.0)))
 
 
+def _upstream_addr(record: Ended) -> str | None:
+    return _if_dialled(record, ", ".join((*record.earlier, record.node or "")))
+
+
 def _handshake(record: Ended, read: Callable[[TlsFacts], str | None]) -> str | None:
     handshake = record.facts.handshake
     return None if handshake is None else read(handshake)
@@ -159,9 +163,10 @@ _PLAIN: Final[Mapping[str, Read]] = {
     "pid": lambda _: str(os.getpid()),
     "protocol": lambda record: record.facts.listener.transport.name,
     "proxy_protocol_port": lambda record: str(record.facts.claimed.port) if record.facts.claimed else None,
+    "proxy_protocol_server_port": lambda record: str(record.facts.local.port) if record.facts.arrived else None,
     "realip_remote_port": lambda record: str((record.facts.via or record.facts.peer).port),
     "remote_port": lambda record: str(record.facts.peer.port),
-    "server_port": lambda record: str(record.facts.local.port),
+    "server_port": lambda record: str(record.facts.accepted.port),
     "session_time": lambda record: _seconds(record.duration),
     "ssl_client_fingerprint": lambda record: _client(record, lambda client: client.fingerprint),
     "ssl_client_serial": lambda record: _client(record, lambda client: f"{client.serial:X}"),
@@ -190,9 +195,10 @@ _TEXTS: Final[Mapping[str, Read]] = {
     "connection": lambda record: record.id,
     "hostname": lambda _: _HOSTNAME,
     "proxy_protocol_addr": lambda record: record.facts.claimed.host if record.facts.claimed else None,
+    "proxy_protocol_server_addr": lambda record: record.facts.local.host if record.facts.arrived else None,
     "realip_remote_addr": lambda record: (record.facts.via or record.facts.peer).host,
     "remote_addr": lambda record: record.facts.peer.host,
-    "server_addr": lambda record: record.facts.local.host,
+    "server_addr": lambda record: record.facts.accepted.host,
     "ssl_alpn_protocol": lambda record: _handshake(record, lambda agreed: agreed.alpn),
     "ssl_cipher": lambda record: _handshake(record, lambda agreed: agreed.cipher),
     "ssl_client_s_dn": lambda record: _client(record, lambda client: client.subject),
@@ -200,7 +206,7 @@ _TEXTS: Final[Mapping[str, Read]] = {
     "ssl_preread_server_name": lambda record: record.facts.sni,
     "ssl_protocol": lambda record: _handshake(record, lambda agreed: agreed.version),
     "ssl_server_name": lambda record: record.facts.sni,
-    "upstream_addr": lambda record: record.node,
+    "upstream_addr": _upstream_addr,
     # APISIX's
     "mqtt_client_id": lambda record: record.variables.get("mqtt_client_id"),
     "route_id": _route_id,

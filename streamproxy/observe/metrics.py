@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,6 +23,9 @@ APISIX_PREFIX: Final = "apisix_"
 _OPENMETRICS: Final = "application/openmetrics-text"
 # Counters, though their names do not end in _total: OpenMetrics knows none such.
 _APISIX_COUNTERS: Final = ("stream_status", "stream_bandwidth")
+# In which order APISIX writes those labels that it does not write in alphabetical order: some look for whole lines.
+_APISIX_LABELS: Final = {"stream_bandwidth": (1, 3, 2), "upstream_status": (2, 1, 3)}
+_LABEL: Final = r'(\w+="(?:[^"\\\n]|\\.)*")'
 
 
 @frozen
@@ -65,6 +69,11 @@ class Scrape:
             for name in _APISIX_COUNTERS:
                 line = f"# TYPE {self.prefix}{name} "
                 body = body.replace(f"{line}untyped\n".encode(), f"{line}counter\n".encode(), 1)
+            for name, places in _APISIX_LABELS.items():
+                start = f"{self.prefix}{name}"
+                found = re.compile(rf"^{re.escape(start)}{{{','.join([_LABEL] * 3)}}}".encode(), re.MULTILINE)
+                labels = ",".join(rf"\g<{place}>" for place in places)
+                body = found.sub(f"{start}{{{labels}}}".encode(), body)
         return Page(content_type, gzip.compress(body, 5) if compress else body)
 
 

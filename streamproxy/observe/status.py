@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..model import Ended, Ending
+from ..model import Ended, Ending, Transport
 
 # 001 stands for a session that was closed before a node was looked for: no route, or a plugin said no.
 _STATUS: Final[Mapping[Ending, str]] = {
@@ -62,6 +62,9 @@ def log_status(record: Ended) -> str:
 def metrics_code(record: Ended) -> str:
     """The ``code`` of ``apisix_stream_status``, one of :data:`CODES`."""
     if record.code is None:
+        # There is no other way in which one that went well would end.
+        if record.ending is Ending.IDLE_TIMEOUT and record.facts.listener.transport is Transport.UDP:
+            return "200"
         return _CODE[record.ending]
     code = str(record.code)
     if record.code // 100 == 2:

@@ -6,11 +6,13 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from attrs import define, field
+from attrs import define
+from prometheus_client import CollectorRegistry
 
 from ..rules.variables import expand
 from .base import BaseGate, BasePlugin, with_defaults
@@ -42,7 +44,7 @@ _FULL: Final = Reject(503, "too many sessions are open")
 class _Limit(BaseGate):
     """
     Up to ``conn`` sessions of a key pass, ``burst`` more are delayed, all others rejected. ``open`` is how many there
-    are of each key that has any. ``prefix`` names the place in the log.
+    are of each key that has any, and ``prefix`` what they are counted for.
     """
 
     _conn: int
@@ -51,7 +53,7 @@ class _Limit(BaseGate):
     _key: Callable[[Visit], str | None]
     _log: Callable[[str, str], None]
     _prefix: str
-    open: Counter[str] = field(init=False, factory=Counter)
+    open: Counter[str]
 
     def admit(self, visit: Visit) -> Verdict:
         key = self._key(visit)
@@ -80,19 +82,26 @@ class _Limit(BaseGate):
 class LimitConn(BasePlugin):
     """
     ``only_use_default_delay`` changes nothing: what APISIX uses in place of the default delay is how long an HTTP
-    request took, and a session has none.
+    request took, and a session has none. What is counted is of the object that the plugin stands in and of its
+    configuration: all routes of a service that brings it are counted together.
     """
 
     name = "limit-conn"
     priority = 1003
     schema = _SCHEMA
 
+    def __init__(self) -> None:
+        # Those that sessions or gates still hold; a host has a registry of its own.
+        self._open: MutableMapping[CollectorRegistry, WeakValueDictionary[str, Counter[str]]] = WeakKeyDictionary()
+
     def gate(self, conf: Mapping[str, Any], place: Place, host: Host) -> _Limit:
         conf = with_defaults(conf, _SCHEMA)
         prefix = f"{_resource(place)}:{zlib.crc32(json.dumps(conf, sort_keys=True).encode())}"
         key = _combined if conf["key_type"] == "var_combination" else _single
         delay = float(min(conf["default_conn_delay"], _LONGEST_DELAY))
-        return _Limit(conf["conn"], conf["burst"], delay, partial(key, conf["key"]), host.log, prefix)
+        counts = self._open.setdefault(host.registry, WeakValueDictionary())
+        found = counts.setdefault(prefix, Counter())
+        return _Limit(conf["conn"], conf["burst"], delay, partial(key, conf["key"]), host.log, prefix, found)
 
 
 def _single(name: str, visit: Visit) -> str | None:
@@ -109,7 +118,7 @@ def _resource(place: Place) -> str:
     document = place.document
     if document is None or document.dialect != "apisix":
         return place.route
-    return f"/apisix/{document.kind}/{document.id}"
+    return f"/apisix/services/{place.service}" if place.inherited else f"/apisix/{document.kind}/{document.id}"
 
 
 limit_conn = LimitConn()

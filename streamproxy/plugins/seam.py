@@ -9,7 +9,7 @@ from attrs import field, frozen
 from prometheus_client import CollectorRegistry
 
 from ..errors import Problem
-from ..model import Ended, Facts, Key, Route
+from ..model import Ended, Facts, Key, PluginUse, Route
 from ..rules.variables import variable
 
 
@@ -91,13 +91,22 @@ class Gate(Protocol):
 
 @frozen
 class Place:
-    """Where a gate stands: the route's id for people and its document; ``upstreams`` as in ``PluginUse``."""
+    """
+    Where a gate stands: the route's id for people and its document; ``upstreams`` and ``inherited`` as in
+    ``PluginUse``.
+    """
 
     route: str
     document: Key | None = None
     name: str = ""
     service: str = ""
     upstreams: Mapping[str, str] = field(factory=dict)
+    inherited: bool = False
+
+    @classmethod
+    def of(cls, route: Route, use: PluginUse) -> Place:
+        """Where ``use``, one of the route's, stands."""
+        return cls(route.id, route.document, route.name, route.service, use.upstreams, use.inherited)
 
     @property
     def route_id(self) -> str:

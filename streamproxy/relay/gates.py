@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
 from ..model import Ended, Facts, Key, PluginUse, Route
@@ -20,9 +20,10 @@ MOST_QUESTIONS = 64
 
 @frozen(eq=False)
 class Post:
-    """A gate where it stands, with the use of the plugin it was made of and the expression that has to hold for it."""
+    """A gate, the use of the plugin it was made of, where it stands, and the expression that has to hold for it."""
 
     use: PluginUse
+    place: Place
     gate: Gate
     filter: Expression | None = None
 
@@ -72,26 +73,27 @@ class Gates:
 
     def _post(self, route: Route, use: PluginUse) -> Post:
         # A route may stand in a table twice, and what it counts is one.
-        place = (route.document or route.id, use.name)
-        known = self._posts.get(place)
+        key = (route.document or route.id, use.name)
+        place = Place.of(route, use)
+        known = self._posts.get(key)
         if known is not None:
-            if known.use == use:
+            # Of one route that stands in a table twice, only the id is another.
+            if known.use == use and evolve(known.place, route=place.route) == place:
                 return known
             _close(known)
-        post = self._posts[place] = self._made(route, use)
+        post = self._posts[key] = self._made(place, use)
         return post
 
-    def _made(self, route: Route, use: PluginUse) -> Post:
+    def _made(self, place: Place, use: PluginUse) -> Post:
         plugin = self._plugins.get(use.name)
         if plugin is None:
-            return Post(use, _Shut(f"there is no plugin {use.name}"))
-        place = Place(route.id, route.document, route.name, route.service, use.upstreams)
+            return Post(use, place, _Shut(f"there is no plugin {use.name}"))
         try:
             condition = compile_expression(list(use.filter)) if use.filter else None
-            return Post(use, plugin.gate(use.conf, place, self._host), condition)
+            return Post(use, place, plugin.gate(use.conf, place, self._host), condition)
         except Exception:  # noqa: BLE001 - a plugin is anybody's code
-            _log.failure("the plugin {name} cannot be used at {route}", name=use.name, route=route.id)
-            return Post(use, _Shut("it could not be made ready: the log has the details"))
+            _log.failure("the plugin {name} cannot be used at {route}", name=use.name, route=place.route)
+            return Post(use, place, _Shut("it could not be made ready: the log has the details"))
 
 
 def _close(post: Post) -> None:

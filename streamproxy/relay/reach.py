@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .introduction import Introduction
 
 
+# What is kept of a session when it is over should not be the whole of an upstream that is down.
+MOST_EARLIER = 32
+
+
 class Reached(Protocol):
     """Who is told. One of the two, once, unless it is cancelled."""
 
@@ -98,6 +102,11 @@ class Reach:
     def is_queued(self) -> bool:
         """Does it wait for a node with room?"""
         return self._queue is not None
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The labels of the nodes that were tried before the last one, the last of them where they are many."""
+        return tuple(node.label for node in self._tried[-1 - MOST_EARLIER : -1])
 
     @property
     def waiting(self) -> bool:

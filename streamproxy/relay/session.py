@@ -483,6 +483,7 @@ class Session:
             detail=detail,
             code=admission.code if admission is not None else None,
             variables=admission.variables if admission is not None else _NO_VARIABLES,
+            earlier=reach.earlier if reach is not None and reach.attempts > 1 else (),
         )
         self._door.tally.over(record)
         if reach is not None:

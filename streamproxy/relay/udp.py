@@ -243,7 +243,9 @@ class DatagramProxy:
         if claim is not None:
             facts = evolve(facts, claimed=claim.source, tlvs=claim.tlvs)
             if claim.adopted and claim.source is not None:
-                facts = evolve(facts, peer=claim.source, local=claim.destination or local, via=peer)
+                facts = evolve(facts, peer=claim.source, via=peer)
+                if claim.destination is not None:
+                    facts = evolve(facts, local=claim.destination, arrived=local)
         met = limits.refuses(peer.host, facts.peer.host) or self._met(facts.peer.host)
         if met:
             counters.drop(met)

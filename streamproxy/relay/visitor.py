@@ -16,7 +16,7 @@ class Visitor:
     does not.
     """
 
-    __slots__ = ("_assumed", "_claim", "_facts", "_introduction", "_via", "listener", "local", "peer")
+    __slots__ = ("_arrived", "_assumed", "_claim", "_facts", "_introduction", "_via", "listener", "local", "peer")
 
     def __init__(self, listener: Listener, peer: Address, local: Address) -> None:
         self.listener = listener
@@ -27,6 +27,7 @@ class Visitor:
         self._facts: Facts | None = None
         self._claim: Claim | None = None
         self._via: Address | None = None
+        self._arrived: Address | None = None
 
     def adopt(self, claim: Claim) -> bool:
         """Somebody in front says who it is. True: he is believed, and it is another address than before."""
@@ -36,7 +37,7 @@ class Visitor:
             return False
         self._via, self.peer = self.peer, claim.source
         if claim.destination is not None:
-            self.local = claim.destination
+            self._arrived, self.local = self.local, claim.destination
         return True
 
     @property
@@ -78,4 +79,6 @@ class Visitor:
             )
             if self.assumed is not None and said.tls and said.sni is None:
                 facts = evolve(facts, assumed=self.assumed)
-        return facts if claim is None else evolve(facts, claimed=claim.source, via=self._via, tlvs=claim.tlvs)
+        if claim is None:
+            return facts
+        return evolve(facts, claimed=claim.source, via=self._via, tlvs=claim.tlvs, arrived=self._arrived)

@@ -161,10 +161,10 @@ def _conditions(match: Match, facts: Facts) -> Iterator[Condition]:
         host = facts.peer.host
         yield Condition("remote", str(match.remote), host, _lies_in(host, match.remote))
     if match.server is not None:
-        host = facts.local.host
+        host = facts.accepted.host
         yield Condition("server", str(match.server), host, _lies_in(host, match.server))
     if match.server_port is not None:
-        port = facts.local.port
+        port = facts.accepted.port
         yield Condition("server_port", str(match.server_port), str(port), port == match.server_port)
 
 

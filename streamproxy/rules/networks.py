@@ -90,7 +90,7 @@ class AddressIndex:
 
     def lowest(self, facts: Facts, below: int) -> int:
         """The lowest index of a route that matches, where that is lower than ``below``; else ``below``."""
-        local = facts.local
+        local = facts.accepted
         remote_family, remote = parse_ip(facts.peer.host)
         server_family, server = parse_ip(local.host)
         best = below if below < self.otherwise else self.otherwise

@@ -46,8 +46,8 @@ _OF_FACTS: Final[Mapping[str, Callable[[Facts], str | None]]] = {
     "protocol": lambda facts: "UDP" if facts.listener.transport is Transport.UDP else "TCP",
     "remote_addr": lambda facts: facts.peer.host,
     "remote_port": lambda facts: str(facts.peer.port),
-    "server_addr": lambda facts: facts.local.host,
-    "server_port": lambda facts: str(facts.local.port),
+    "server_addr": lambda facts: facts.accepted.host,
+    "server_port": lambda facts: str(facts.accepted.port),
     # The client's name for where it goes
     "host": lambda facts: facts.name,
     "http_host": lambda facts: facts.http_host,

@@ -93,7 +93,7 @@ def _ask(
         return PluginSeen(
             use.name, Verdict.UNKNOWN, "its answer depends on more than this connection: only a session finds out"
         )
-    place = Place(route.id, route.document, route.name, route.service, use.upstreams)
+    place = Place.of(route, use)
     try:
         gate = plugin.gate(use.conf, place, host)
         verdict = gate.admit(Visit(facts, route, window, False, asked.variables))

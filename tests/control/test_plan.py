@@ -18,6 +18,7 @@ from streamproxy.model import (
     Match,
     Node,
     Order,
+    PluginUse,
     Route,
     Routing,
     Snapshot,
@@ -112,6 +113,21 @@ def test_a_bound_listener_is_swapped_when_what_it_follows_from_changed(what: str
     assert step.listener is change.listeners[0]
 
 
+def split(own: str, *others: str) -> Routing:
+    """One route, whose plugin may lead to others."""
+    use = PluginUse("traffic-split", 966, {}, upstreams={f"rules[{i}]": other for i, other in enumerate(others)})
+    return Routing("main", Order.FIRST, (Route("r0", Match(), own, (use,)),))
+
+
+@pytest.mark.parametrize("own", ["a", ""], ids=["beside its own", "in place of its own"])
+def test_an_upstream_that_a_plugin_leads_to_is_followed(own: str) -> None:
+    before = snapshot(listener(tcp(80)), routings={"main": split(own, "b")})
+    (bind,) = plan({}, before)
+    after = evolve(before, upstreams={**before.upstreams, "b": upstream("b", "three")})
+    assert plan({tcp(80): served(before, before.listeners[0])}, after) == (Swap(served(after, after.listeners[0])),)
+    assert bind == Bind(served(before, before.listeners[0]))
+
+
 def test_a_change_elsewhere_is_no_concern_of_it() -> None:
     running = served_by(snapshot(listener(tcp(80))))
     elsewhere = snapshot(listener(tcp(80)), routings={"main": routing("main", "a"), "side": routing("side", "a", "b")})
@@ -192,7 +208,7 @@ def test_the_steps_lead_to_what_is_desired_and_then_there_are_none(wishes: list[
 class Counted:
     """A route that counts how often it is compared."""
 
-    upstream: str
+    leads_to: tuple[str, ...]
     comparisons: list[Counted]
 
     def __eq__(self, other: object) -> bool:
@@ -206,7 +222,7 @@ def test_a_routing_that_many_listeners_share_is_compared_once_at_most() -> None:
     comparisons: list[Counted] = []
 
     def shared() -> Snapshot:
-        routes: Any = tuple(Counted("a", comparisons) for _ in range(1000))
+        routes: Any = tuple(Counted(("a",), comparisons) for _ in range(1000))
         listeners = tuple(listener(tcp(port)) for port in range(1, 51))
         return Snapshot(1, listeners, {"main": Routing("main", Order.FIRST, routes)}, {"a": upstream("a", "one")})
 

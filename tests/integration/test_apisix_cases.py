@@ -511,6 +511,19 @@ def test_what_apisix_stores_though_it_cannot_work_closes_what_it_matches(
     assert plane.say() == HELLO
 
 
+def test_a_plugin_may_be_all_that_leads_anywhere(plane: Plane, hellos: Callable[..., Hello]) -> None:
+    one, other = hellos(says=b"one\n"), hellos(says=b"other\n")
+    plane.put("/upstreams/b", upstream(one))
+    split = {"rules": [{"weighted_upstreams": [{"upstream_id": "b"}]}]}
+    plane.put("/stream_routes/1", {"plugins": {"traffic-split": split}})
+    assert plane.say() == b"one\n"
+    plane.put("/upstreams/b", upstream(other))
+    assert plane.say() == b"other\n", "what it leads to is followed"
+    plane.put("/stream_routes/1", {"plugins": {"traffic-split": split}, "upstream": upstream(one)})
+    plane.put("/upstreams/b", upstream(one))
+    assert plane.say() == b"one\n"
+
+
 def test_an_upstream_that_a_route_leads_to_can_be_deleted(plane: Plane, hellos: Callable[..., Hello]) -> None:
     plane.put("/upstreams/1", upstream(hellos()))
     plane.put("/services/1", {"upstream_id": "1"})

@@ -240,6 +240,14 @@ def test_what_a_plugin_found_out_is_in_the_log(make_proxy: Make, echoes: Callabl
     assert good["route"] == bad["route"] == "apisix:stream_routes/mqtt"
 
 
+def test_a_log_that_cannot_be_written_is_told(make_proxy: Make) -> None:
+    proxy = make_proxy({"access_log": {"path": "not/there/access.log", "format": "json"}}).start()
+    found = until(lambda: proxy.get("/streamproxy/v1/problems").json["problems"], "there is a problem")
+    assert [(each["path"], each["message"].rpartition(": ")[2]) for each in found] == [
+        ("access_log.path", "No such file or directory")
+    ]
+
+
 def test_the_log_can_be_sent_to_a_web_server(make_proxy: Make, echoes: Callable[..., Echo]) -> None:
     heard: list[bytes] = []
 

@@ -61,7 +61,7 @@ def client_of(record: dict[str, Any]) -> tuple[str, int]:
 @pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"])
 def test_haproxy_in_front(make_proxy: Make, echoes: Callable[..., Echo], send: str) -> None:
     proxy, port = start(make_proxy, {"proxy_protocol": True}, ["127.0.0.1"])
-    route(proxy, echoes("E").port, remote_addr="127.0.0.99")
+    route(proxy, echoes("E").port, remote_addr="127.0.0.99", server_port=port)
     front = free_port()
     config = f"frontend f\n  bind 127.0.0.1:{front}\n  unique-id-format mine\n  default_backend b\n"
     config += f"backend b\n  server s 127.0.0.1:{port} {send}\n"

@@ -111,7 +111,6 @@ def test_one_datagram_is_one_line_of_the_access_log(make_proxy: Make) -> None:
         listen = free_port(socket.SOCK_DGRAM)
         stream = {
             "enable_access_log": True,
-            "access_log": "access_stream.log",
             "access_log_format": "$remote_addr $protocol test_stream_access_log_format",
         }
         proxy = make_proxy(
@@ -125,7 +124,7 @@ def test_one_datagram_is_one_line_of_the_access_log(make_proxy: Make) -> None:
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"x", ("127.0.0.1", listen))
-            log = proxy.directory / "access_stream.log"
+            log = proxy.directory / "logs" / "access_stream.log"
             line = until(lambda: log.read_text(), "the session was logged")
 
     assert line == "127.0.0.1 UDP test_stream_access_log_format\n"

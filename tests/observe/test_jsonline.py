@@ -41,6 +41,7 @@ def test_everything_that_is_known_is_there() -> None:
         "upstream": "otoroshi:tcp-services/pg rules[0]",
         "node": "db/10.0.0.1:5432",
         "attempts": 2,
+        "earlier": [],
         "sniff_time": 0.001,
         "connect_time": 0.0025,
         "bytes_in": 10,
@@ -48,6 +49,7 @@ def test_everything_that_is_known_is_there() -> None:
         "handshake": None,
         "claimed": None,
         "via": None,
+        "arrived": None,
         "tlvs": [],
         "code": None,
         "variables": {},
@@ -70,7 +72,7 @@ def test_what_is_not_known_is_null() -> None:
     line = json.loads(json_line(BARE))
     assert {name for name, value in line.items() if value is None} == {
         "sni", "http_host", "route", "upstream", "node", "sniff_time", "connect_time", "handshake", "claimed", "via",
-        "code", "assumed"
+        "arrived", "code", "assumed"
     }  # fmt: skip
     assert (line["transport"], line["alpn"], line["tls"]) == ("udp", [], False)
 
@@ -91,10 +93,15 @@ def test_what_a_handshake_agreed_on() -> None:
 
 
 def test_what_a_proxy_in_front_said() -> None:
-    claimed, via = Address("2001:db8::7", 4711), Address("10.0.0.1", 5)
-    line = json.loads(json_line(record(claimed=claimed, via=via, tlvs=((2, b"a.example.com"), (0xE0, b"\xff" * 999)))))
-    assert (line["claimed"], line["via"]) == ("[2001:db8::7]:4711", "10.0.0.1:5")
+    claimed, via, arrived = Address("2001:db8::7", 4711), Address("10.0.0.1", 5), Address("10.0.0.2", 443)
+    tlvs = ((2, b"a.example.com"), (0xE0, b"\xff" * 999))
+    line = json.loads(json_line(record(claimed=claimed, via=via, arrived=arrived, tlvs=tlvs)))
+    assert (line["claimed"], line["via"], line["arrived"]) == ("[2001:db8::7]:4711", "10.0.0.1:5", "10.0.0.2:443")
     assert line["tlvs"] == [[2, b"a.example.com".hex()], [0xE0, "ff" * TLV_BYTES]]
+
+
+def test_nodes_that_were_tried_before() -> None:
+    assert json.loads(json_line(record(earlier=('db"1:5432', "db2:5432"))))["earlier"] == ['db"1:5432', "db2:5432"]
 
 
 def test_what_plugins_said() -> None:
@@ -105,7 +112,7 @@ def test_what_plugins_said() -> None:
 
 @given(st.text(), st.lists(st.text(), max_size=3), st.sampled_from(Ending))
 def test_whatever_a_client_says_stays_in_its_string(text: str, alpn: list[str], ending: Ending) -> None:
-    line = json_line(record(sni=text, detail=text, node=text, alpn=tuple(alpn), ending=ending))
+    line = json_line(record(sni=text, detail=text, node=text, earlier=(text,), alpn=tuple(alpn), ending=ending))
     assert line.isascii()
     assert line.isprintable()
     read = json.loads(line)

@@ -123,6 +123,15 @@ def test_variables_of_a_proxy_header() -> None:
     behind = record(claimed=Address("203.0.113.5", 7), via=Address("10.0.0.1", 8))
     text = "$proxy_protocol_addr:$proxy_protocol_port $realip_remote_addr:$realip_remote_port"
     assert line(text, behind) == "203.0.113.5:7 10.0.0.1:8"
+    behind = record(arrived=Address("10.0.0.2", 9100))
+    assert line("$server_addr:$server_port", behind) == "10.0.0.2:9100"
+    text = "$proxy_protocol_server_addr:$proxy_protocol_server_port"
+    assert (line(text, behind), line(text, record())) == ("198.51.100.1:443", "-:-")
+
+
+def test_every_node_that_was_tried_is_told() -> None:
+    tried = record(earlier=("10.0.0.2:5432", "10.0.0.3:5432"), node="10.0.0.1:5432")
+    assert line("$upstream_addr", tried) == "10.0.0.2:5432, 10.0.0.3:5432, 10.0.0.1:5432"
 
 
 def test_variables_of_plugins() -> None:

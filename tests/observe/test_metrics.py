@@ -277,6 +277,16 @@ def test_apisix_s_prefix_can_be_another(prefix: str) -> None:
     assert not [name for name in numbers if name.startswith("apisix_")]
 
 
+@pytest.mark.parametrize("prefix", ["apisix_", "mine_"])
+def test_labels_stand_in_apisix_s_order(prefix: str) -> None:
+    """Scripts look for whole lines."""
+    node = NodeStatus('a"\\b', 'a"\\b', 1, 1, 0)
+    asked = UpstreamStatus("apisix:upstreams/1", "roundrobin", (node,), checked=True)
+    lines = World([status()], nodes=(asked,), metrics=Metrics(prefix)).ready().text().splitlines()
+    assert f'{prefix}stream_bandwidth{{listen_addr="0.0.0.0:1985",type="ingress",side="downstream"}} 0.0' in lines
+    assert f'{prefix}upstream_status{{name="/apisix/upstreams/1",ip="a\\"\\\\b",port="1"}} 1.0' in lines
+
+
 @given(st.text(), st.text())
 def test_no_label_can_break_a_line(node: str, owner: str) -> None:
     listening = status()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from streamproxy.model import Ending
+from streamproxy.model import Ending, ListenAddress, Transport
 from streamproxy.observe.status import CODES, log_status, metrics_code
 
 from .records import record
@@ -35,6 +35,11 @@ def test_every_ending_has_a_status_and_a_code() -> None:
 def test_metrics_tell_apart_what_the_log_calls_200(ending: Ending, status: str, code: str) -> None:
     ended = record(ending=ending)
     assert (log_status(ended), metrics_code(ended)) == (status, code)
+
+
+def test_datagrams_end_well_when_no_more_come() -> None:
+    ended = record(ending=Ending.IDLE_TIMEOUT, listener=ListenAddress(Transport.UDP, "0.0.0.0", 53))
+    assert (log_status(ended), metrics_code(ended)) == ("200", "200")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,29 @@ def test_the_log_names_the_place_and_the_key() -> None:
     beginning, crc, key = line.rsplit(":", 2)
     assert (beginning, key) == ("limit key: /apisix/stream_routes/1", "127.0.0.1")
     assert crc.isdecimal()
+
+
+def test_the_routes_of_a_service_that_brings_it_are_counted_together() -> None:
+    world = World()
+    first, second = (evolve(PLACE, document=Key("apisix", "stream_routes", id_), inherited=True) for id_ in "12")
+    one, other = gate(world, first, conn=1, burst=0), gate(world, second, conn=1, burst=0)
+    passed = one.admit(visit())
+    assert rejected(other.admit(visit())).code == 503
+    assert all(line.startswith("limit key: /apisix/services/7:") for line in world.logged("info"))
+    own = gate(world, evolve(second, inherited=False), conn=1, burst=0)
+    assert isinstance(own.admit(visit()), Go), "one that has the plugin itself is counted by itself"
+    assert isinstance(gate(World(), second, conn=1, burst=0).admit(visit()), Go), "and so is another proxy"
+    release(passed)
+    assert isinstance(other.admit(visit()), Go)
+
+
+def test_what_is_open_is_known_to_a_gate_that_comes_later() -> None:
+    world = World()
+    passed = gate(world, conn=1, burst=0).admit(visit())
+    later = gate(world, conn=1, burst=0)
+    assert isinstance(later.admit(visit()), Reject)
+    release(passed)
+    assert isinstance(later.admit(visit()), Go)
 
 
 @pytest.mark.parametrize(

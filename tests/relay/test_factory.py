@@ -36,6 +36,7 @@ from streamproxy.observe.sessions import SessionTable
 from streamproxy.relay.early import WINDOW
 from streamproxy.relay.engine import Engine, default_max_sessions
 from streamproxy.relay.factory import StreamProxyFactory
+from streamproxy.relay.reach import MOST_EARLIER
 from streamproxy.relay.resolve import Resolver
 from streamproxy.relay.serving import Serving
 from streamproxy.rules import Table
@@ -400,6 +401,7 @@ def test_all_targets_dead_resets_at_once_and_says_why(proxy: Proxy) -> None:
     record = proxy.ended()
     assert record.ending is Ending.CONNECT_FAILED
     assert record.attempts == 2
+    assert (record.earlier, record.node) == ((targets[0].node.label,), targets[1].node.label)
     assert record.detail == f"127.0.0.1 port {targets[1].port}: Connection refused"
     assert is_reset(client)
 
@@ -419,7 +421,9 @@ def test_a_thousand_dead_nodes_do_not_exhaust_the_stack(proxy: Proxy) -> None:
     dead.server.close()
     proxy.serve(*(evolve(dead.node, host=f"127.0.{n // 250}.{n % 250 + 1}") for n in range(1000)))
     proxy.client()
-    assert proxy.ended().attempts == 1000
+    record = proxy.ended()
+    assert record.attempts == 1000
+    assert len(record.earlier) == MOST_EARLIER
 
 
 def test_a_name_that_does_not_resolve_resets_the_client(proxy: Proxy) -> None:

@@ -59,6 +59,17 @@ class TestGates:
         (gate,) = plugin.gates
         assert (gate.place.route_id, gate.place.name, gate.place.service) == ("1", "mine", "7")
 
+    @pytest.mark.parametrize("change", [{"name": "other"}, {"service": "8"}])
+    def test_they_learn_of_a_change_of_it(self, change: dict[str, Any]) -> None:
+        plugin = Scripted("a")
+        gates = gates_of(plugin)
+        where = evolve(route(plugin.use()), name="mine", service="7")
+        gates.of(where)
+        gates.of(evolve(where, **change))
+        before, after = plugin.gates
+        assert before.closed == 1
+        assert after.place == evolve(before.place, **change)
+
     def test_they_live_through_changes_of_others(self) -> None:
         plugin = Scripted("a")
         gates = gates_of(plugin)

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from streamproxy.model import Address, ClientAuth, Ending, Limits, ProxyAccept
 from streamproxy.relay.announce import common_name
-from streamproxy.relay.proxied import trusts
+from streamproxy.relay.proxied import claim_of, trusts
 from streamproxy.relay.serving import Serving
 from streamproxy.sniff import Hit
 from streamproxy.sniff.proxyheader import ProxyHeader, sniff_proxy_header
@@ -62,9 +62,10 @@ def test_the_client_is_who_the_header_says(proxy: TlsProxy, header: bytes, piece
         client.sendall(header[start : start + size])
         proxy.loop.turn(0.001)
     exchange(proxy, client, target.take(), b"question", b"answer")
-    sender = client.getsockname()
+    sender, here = client.getsockname(), client.getpeername()
     facts = part(proxy, client).facts
     assert (facts.peer, facts.local) == (CLIENT, REACHED)
+    assert facts.accepted == Address(*here), "and where it came in here is known too"
     assert facts.claimed == CLIENT
     assert facts.via == Address(*sender)
     assert facts.tlvs == (() if header is V1 else ((0xE0, b"mine"),))
@@ -88,9 +89,10 @@ def test_a_sender_that_is_not_trusted_is_the_client(proxy: TlsProxy) -> None:
     client = proxy.client()
     client.sendall(V1)
     exchange(proxy, client, target.take(), b"question", b"answer")
-    sender = client.getsockname()
+    sender, here = client.getsockname(), client.getpeername()
     facts = part(proxy, client).facts
     assert facts.peer == Address(*sender), "what it claims is not adopted"
+    assert facts.accepted == facts.local == Address(*here)
     assert facts.claimed == CLIENT, "but noted"
 
 
@@ -275,3 +277,25 @@ def test_who_is_trusted() -> None:
     assert not trusts((ELSEWHERE,), "127.0.0.1")
     assert not trusts((LOOPBACK,), "::1")
     assert not trusts((LOOPBACK,), "not an address")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_ipv4_client_of_an_ipv6_socket_is_an_ipv4_client(version: int) -> None:
+    # A proxy in front that listens for both families on one socket says it like this.
+    line = b"PROXY TCP6 ::ffff:203.0.113.7 ::ffff:c633:6401 40000 443\r\n"
+    verdict = sniff_proxy_header(line if version == 1 else encode_proxy_v2(*_ends(line)))
+    assert isinstance(verdict, Hit)
+    assert claim_of(verdict.value, True).source == CLIENT
+    assert claim_of(verdict.value, True).destination == REACHED
+    other = sniff_proxy_header(b"PROXY TCP6 ::ffff:0:0:1 ::1 1 2\r\n")
+    assert isinstance(other, Hit)
+    assert claim_of(other.value, True).source == Address("::ffff:0:0:1", 1)
+
+
+def _ends(line: bytes) -> tuple[Address, Address]:
+    verdict = sniff_proxy_header(line)
+    assert isinstance(verdict, Hit)
+    source, destination = verdict.value.source, verdict.value.destination
+    assert isinstance(source, Address)
+    assert isinstance(destination, Address)
+    return source, destination

@@ -44,6 +44,7 @@ def test_clients_behind_one_sender_are_told_apart(town: Town) -> None:
     assert proxy.sessions == 2
     assert [facts.peer for facts in router.asked] == [ANNA, BERT], "they are routed by their own addresses"
     assert [(facts.local, facts.claimed) for facts in router.asked] == [(REACHED, ANNA), (REACHED, BERT)]
+    assert {facts.accepted for facts in router.asked} == {Address(*where(proxy))}
     got = [node.receive() for _ in range(3)]
     assert [data for data, _ in got] == [b"question of " + c.host.encode() for c in (ANNA, BERT, ANNA)]
     node.send(b"answer", got[0][1])

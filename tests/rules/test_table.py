@@ -6,9 +6,11 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given
 
 from streamproxy.model import (
+    Address,
     Decision,
     FactKind,
     Facts,
@@ -20,7 +22,7 @@ from streamproxy.model import (
     Route,
     Routing,
 )
-from streamproxy.rules import Table
+from streamproxy.rules import Table, explain
 
 from .worlds import connections, facts, match, patient, routing, routings
 
@@ -104,6 +106,21 @@ def test_the_most_specific_route_that_matches_wins(asked: Routing, seen: Facts) 
 def winner(asked: Routing, seen: Facts) -> str | None:
     route = Table.compile(asked).decide(seen).route
     return None if route is None else route.id
+
+
+@BOTH
+def test_what_a_proxy_in_front_says_was_reached_is_no_condition(order: Order) -> None:
+    seen = evolve(facts(local="203.0.113.1", port=443), arrived=Address("192.0.2.1", 9100))
+    asked = routing(
+        order,
+        match(server_port=443),
+        match(server="203.0.113.0/24"),
+        match(server="192.0.2.0/24", server_port=9100),
+    )
+    assert winner(asked, seen) == "r2"
+    explained = explain(asked, seen).winner
+    assert explained is not None
+    assert explained.id == "r2"
 
 
 class TestOneName:

@@ -39,6 +39,7 @@ FULL = Facts(
     claimed=Address("192.0.2.1", 51234),
     via=Address("10.0.0.1", 999),
     tlvs=((0x01, b"h2"), (0x02, b"a.example.com"), (0x05, b"\xff7"), (0xEA, b"\x01vpce-1"), (0xEA, b"second")),
+    arrived=Address("10.0.0.9", 9443),
 )
 ROUTE = Route(
     "apisix:stream_routes/7", Match(), "", document=Key("apisix", "stream_routes", "7"), service="3", name="n"
@@ -47,8 +48,8 @@ ROUTE = Route(
 OF_FULL = {
     "remote_addr": "192.0.2.1",
     "remote_port": "51234",
-    "server_addr": "198.51.100.1",
-    "server_port": "443",
+    "server_addr": "10.0.0.9",
+    "server_port": "9443",
     "protocol": "TCP",
     "hostname": socket.gethostname(),
     "pid": str(os.getpid()),

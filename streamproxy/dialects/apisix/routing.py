@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -101,7 +101,8 @@ class _Composer:
         upstream = self._upstream(route, service, is_led=any(plan and plan.targets for plan in plans.values()))
         if route.broken or (service is not None and service.broken):
             upstream = None
-        uses = () if upstream is None else self._uses(plans)
+        inherited = () if service is None else service.plugins.keys() - route.plugins.keys()
+        uses = () if upstream is None else self._uses(plans, inherited)
         leads_to = self._nowhere(route.key) if upstream is None else upstream
         through = "" if service is None else service.key.id
         made = _MADE(route)
@@ -169,8 +170,9 @@ class _Composer:
         self.upstreams[upstream.id] = upstream
         return upstream.id
 
-    def _uses(self, plans: Mapping[str, PluginPlan | None]) -> tuple[PluginUse, ...]:
+    def _uses(self, plans: Mapping[str, PluginPlan | None], inherited: Collection[str]) -> tuple[PluginUse, ...]:
         uses = [self._use(plan) for plan in plans.values() if plan is not None]
+        uses = [evolve(use, inherited=True) if use.name in inherited else use for use in uses]
         return tuple(sorted(uses, key=lambda use: (-use.priority, use.name)))
 
     def _use(self, plan: PluginPlan) -> PluginUse:

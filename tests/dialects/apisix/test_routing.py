@@ -184,6 +184,7 @@ class TestPlugins:
         services = {"s": service("s", upstream=RR, plugins={"probe": {"level": 1, "x": 1}, "prometheus": {}})}
         made = only(composed(route(service_id="s", plugins={"probe": {"level": 2}}), services=services))
         assert [(use.name, use.conf) for use in made.plugins] == [("probe", {"level": 2}), ("prometheus", {})]
+        assert [use.inherited for use in made.plugins] == [False, True]
 
     def test_one_that_the_route_switches_off_is_off(self) -> None:
         services = {"s": service("s", upstream=RR, plugins={"probe": {}, "prometheus": {}})}
