@@ -174,6 +174,8 @@ class Hub:
                 wait = reactor.timeout()
                 if wait is None or wait > LONGEST_WAIT:
                     wait = LONGEST_WAIT
+                elif wait <= 0:
+                    break
                 events = epoll.poll(wait, MOST_EVENTS)
                 if not events or self._handle(events, outer):
                     break

@@ -340,8 +340,21 @@ def test_a_busy_hub_asks_its_epoll_more_often_than_the_reactor_turns(
 
 
 def test_a_busy_hub_keeps_no_timer_waiting(reactor: EPollReactor, restless: Restless) -> None:
-    reactor.callLater(0.001, lambda: reactor.callLater(0, reactor.stop))
+    asked = 10
+    told: list[int] = []
+
+    def due() -> None:
+        told.append(restless.told)
+        reactor.stop()
+
+    def then() -> None:
+        restless.told += 1
+        if restless.told == asked:
+            reactor.callLater(0, due)
+
+    restless.doRead = then  # type: ignore[method-assign]
     run(reactor)
+    assert told == [asked], "others were told first"
 
 
 def test_a_busy_hub_keeps_no_thread_waiting(reactor: EPollReactor, restless: Restless) -> None:
